@@ -1,0 +1,60 @@
+"""What a node asks its driver to do. Imperatives, executed in the order given."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dmoa.core.events import TimerId
+from dmoa.core.messages import Content, Message, TaskId
+
+
+class Send(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="send"):
+    """Send a message to a peer. It may be lost, late, doubled or reordered."""
+
+    to: str
+    message: Message
+
+
+class StartService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="start"):
+    """Give a task to the language model. ``queued_s``: when it joined this node's queue."""
+
+    task: TaskId
+    content: Content
+    queued_s: float
+
+
+class CancelService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="cancel"):
+    """Take a task away from the language model: nobody waits for it any more."""
+
+    task: TaskId
+
+
+class SetTimer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="timer"):
+    """Send ``TimerFired`` at ``at_s`` (seconds since the run began)."""
+
+    timer: TimerId
+    at_s: float
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="answer"):
+    """Give the user the answer to a prompt. One of the three ends of a prompt."""
+
+    prompt: int
+    content: Content
+
+
+class Fail(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="fail"):
+    """Tell the user that an accepted prompt cannot be answered, and why."""
+
+    prompt: int
+    reason: str
+
+
+class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="refuse"):
+    """Tell the user that a prompt is not accepted, because this node's queue is full."""
+
+    prompt: int
+    queue_length: int
+
+
+Action = Send | StartService | CancelService | SetTimer | Answer | Fail | Refuse

@@ -1,0 +1,57 @@
+"""What travels between nodes: tasks, responses, refusals. Frozen, tagged, plain MessagePack.
+
+Every struct encodes as an array whose first element is its tag, so any MessagePack reader can
+read the wire and the trace. New fields are appended with a default.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A text as the core sees it: its length in tokens, and the text where there is one.
+
+    The simulator fills in only ``tokens``; a live node fills in both.
+    """
+
+    tokens: int
+    text: str | None = None
+
+
+class TaskId(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Which task: slot ``slot`` of stage ``stage`` of prompt ``prompt`` of node ``origin``.
+
+    ``attempt`` tells a replaced task from its late twin.
+    """
+
+    origin: str
+    prompt: int
+    stage: int
+    slot: int
+    attempt: int = 0
+
+
+class Task(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="task"):
+    """Origin to proposer: please propose a response to this content."""
+
+    id: TaskId
+    content: Content
+
+
+class Response(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="response"):
+    """Proposer to origin: the response to a task."""
+
+    id: TaskId
+    content: Content
+
+
+class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="refusal"):
+    """Proposer to origin: the task will not be served, why, and how long the queue is."""
+
+    id: TaskId
+    reason: str
+    queue_length: int
+
+
+Message = Task | Response | Refusal
