@@ -6,7 +6,12 @@ read the wire and the trace. New fields are appended with a default.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+"""A number that cannot be negative; decoding refuses one that is."""
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -15,7 +20,7 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
     The simulator fills in only ``tokens``; a live node fills in both.
     """
 
-    tokens: int
+    tokens: Count
     text: str | None = None
 
 
@@ -26,10 +31,10 @@ class TaskId(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     origin: str
-    prompt: int
-    stage: int
-    slot: int
-    attempt: int = 0
+    prompt: Count
+    stage: Count
+    slot: Count
+    attempt: Count = 0
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="task"):
@@ -51,7 +56,7 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="refus
 
     id: TaskId
     reason: str
-    queue_length: int
+    queue_length: Count
 
 
 Message = Task | Response | Refusal

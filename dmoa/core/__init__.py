@@ -1,0 +1,73 @@
+"""The ground floor: what a node decides, as a pure state machine. No clock, no I/O, no chance.
+
+Drivers (`dmoa.sim` in virtual time, real machines later) feed events to `Node.step` and carry out
+the actions it returns. Nothing here imports a clock, a socket or a global random generator.
+"""
+
+from dmoa.core.actions import (
+    Action,
+    Answer,
+    CancelService,
+    Fail,
+    Refuse,
+    Send,
+    SetTimer,
+    StartService,
+)
+from dmoa.core.augment import INSTRUCTION, Template, augment
+from dmoa.core.events import (
+    Event,
+    MessageReceived,
+    PromptArrived,
+    ServiceEnded,
+    ServiceFailed,
+    TimerFired,
+    TimerId,
+)
+from dmoa.core.messages import Content, Message, Refusal, Response, Task, TaskId
+from dmoa.core.node import Node
+from dmoa.core.plan import Join, Origin, Peers, Placement, Plan, Stage, layered
+from dmoa.core.selection import Selection, Uniform, Weighted
+from dmoa.core.streams import Stream, derive, mix64, uniform
+
+__all__ = [
+    "INSTRUCTION",
+    "Action",
+    "Answer",
+    "CancelService",
+    "Content",
+    "Event",
+    "Fail",
+    "Join",
+    "Message",
+    "MessageReceived",
+    "Node",
+    "Origin",
+    "Peers",
+    "Placement",
+    "Plan",
+    "PromptArrived",
+    "Refusal",
+    "Refuse",
+    "Response",
+    "Selection",
+    "Send",
+    "ServiceEnded",
+    "ServiceFailed",
+    "SetTimer",
+    "Stage",
+    "StartService",
+    "Stream",
+    "Task",
+    "TaskId",
+    "Template",
+    "TimerFired",
+    "TimerId",
+    "Uniform",
+    "Weighted",
+    "augment",
+    "derive",
+    "layered",
+    "mix64",
+    "uniform",
+]

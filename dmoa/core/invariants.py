@@ -1,0 +1,70 @@
+"""What must hold in a node after every step, whatever was lost, late or doubled."""
+
+from __future__ import annotations
+
+from dmoa.core.node import Node
+from dmoa.errors import InvariantError
+
+
+def check(node: Node) -> None:
+    """Raise `InvariantError`, with the node's story, where one of these does not hold.
+
+    - A slot is free only if nothing waits; no more than ``slots`` tasks are in service.
+    - No queue is longer than ``queue_max``; places taken never exceed those there are.
+    - Peers' tasks present, and own prompts' reserved places, are what the queue says.
+    - Every unfinished prompt awaits at least one response, so it can still end.
+    - The join buffer holds exactly the responses of stages not yet read.
+
+    >>> from dmoa.core import Uniform, layered
+    >>> check(Node("a", plan=layered(1, 1), selection=Uniform(("b",)), key=1))
+    """
+    for problem, holds in _claims(node):
+        if not holds:
+            raise InvariantError(f"node {node.name}: {problem}", node.story())
+
+
+def _claims(node: Node) -> list[tuple[str, bool]]:
+    station, coordinator = node._station, node._coordinator
+    present = [task for task, _, _ in station.queue] + list(station.serving)
+    foreign = sum(task.origin != node.name for task in present)
+    flights = coordinator.flights
+    gatherings = [
+        g for flight in flights.values() for g in flight.gatherings if g is not None
+    ]
+    awaited = [
+        any(
+            g is not None and not g.joined and any(r is None for r in g.responses)
+            for g in flight.gatherings
+        )
+        for flight in flights.values()
+    ]
+    held = sum(g.held for g in gatherings)
+    taken = station.foreign + station.reserved
+    return [
+        ("more tasks in service than slots", len(station.serving) <= station.slots),
+        (
+            "a slot is free while a task waits",
+            not station.queue or len(station.serving) == station.slots,
+        ),
+        (
+            "the queue is longer than its bound",
+            station.places is None
+            or len(station.queue) <= station.places - station.slots,
+        ),
+        (
+            "more places taken than there are",
+            station.places is None or taken <= station.places,
+        ),
+        ("a task is present twice", len(set(present)) == len(present)),
+        ("peers' tasks are miscounted", station.foreign == foreign),
+        (
+            "reserved places are miscounted",
+            station.reserved == len(flights) * coordinator.plan.places(),
+        ),
+        ("a prompt awaits nothing", all(awaited)),
+        ("the join buffer is miscounted", coordinator.joining == held),
+        (
+            "an unawaited own task is present",
+            all(task.prompt in flights for task in present if task.origin == node.name),
+        ),
+    ]

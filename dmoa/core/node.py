@@ -1,0 +1,181 @@
+"""A node: `step` hears one event and says what to do. No clock, no I/O, no global randomness."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+
+from dmoa.core.actions import Action, Send
+from dmoa.core.augment import Template
+from dmoa.core.events import (
+    Event,
+    MessageReceived,
+    PromptArrived,
+    ServiceEnded,
+    ServiceFailed,
+    TimerFired,
+)
+from dmoa.core.messages import Refusal, Response, Task
+from dmoa.core.moa import REMEMBERED, Coordinator
+from dmoa.core.plan import Plan
+from dmoa.core.recent import Recent
+from dmoa.core.selection import Selection
+from dmoa.core.station import Station
+from dmoa.errors import InvariantError
+
+STORY = 32
+"""How many of its last events a node can tell when an invariant breaks."""
+
+
+class Node:
+    """One node of the overlay, in either world.
+
+    Args:
+        name: what its peers call it.
+        plan: how its own prompts are answered.
+        selection: which peers it asks.
+        key: the key of its random stream (`dmoa.core.streams.derive`).
+        slots: tasks its language model serves at once, at least 1.
+        queue_max: tasks that may wait, None for no bound.
+        template: the aggregation instruction.
+
+    >>> from dmoa.core import Content, PromptArrived, Uniform, layered
+    >>> node = Node("a", plan=layered(1, 1), selection=Uniform(("b",)), key=1)
+    >>> for action in node.step(PromptArrived(0, Content(12)), now=0.0):
+    ...     print(type(action).__name__)
+    Send
+    StartService
+    """
+
+    __slots__ = (
+        "_coordinator", "_hear_by_type", "_key", "_recent", "_station", "_story", "ignored", "name",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        plan: Plan,
+        selection: Selection,
+        key: int,
+        slots: int = 1,
+        queue_max: int | None = None,
+        template: Template = Template(),  # noqa: B008 - frozen, so sharing it is safe
+    ) -> None:
+        self.name = name
+        self.ignored: Counter[str] = Counter()
+        self._station = Station(name, slots, queue_max)
+        self._coordinator = Coordinator(
+            name, plan, selection, self._station, template, key, self.ignored
+        )
+        self._recent = Recent(REMEMBERED)
+        self._story: deque[tuple[float, Event]] = deque(maxlen=STORY)
+        self._hear_by_type: dict[type, Callable[..., None]] = {
+            PromptArrived: self._hear_prompt,
+            MessageReceived: self._hear_message,
+            ServiceEnded: self._hear_ended,
+            ServiceFailed: self._hear_failed,
+            TimerFired: self._hear_timer,
+        }
+
+    @property
+    def waiting(self) -> int:
+        """Tasks in the queue, those in service excluded."""
+        return len(self._station.queue)
+
+    @property
+    def serving(self) -> int:
+        """Tasks in service."""
+        return len(self._station.serving)
+
+    @property
+    def joining(self) -> int:
+        """Responses in the join buffer."""
+        return self._coordinator.joining
+
+    @property
+    def unfinished(self) -> int:
+        """This node's own prompts that have not ended."""
+        return len(self._coordinator.flights)
+
+    def step(self, event: Event, now: float) -> list[Action]:
+        """Hear one event at time ``now`` (seconds since the run began); say what to do.
+
+        Only `InvariantError` leaves this method; it tells the node's last events.
+        """
+        self._story.append((now, event))
+        actions: list[Action] = []
+        try:
+            self._hear_by_type[type(event)](event, now, actions)
+            station = self._station
+            if station.queue and len(station.serving) < station.slots:
+                station.start(now, actions)
+        except Exception as error:
+            raise InvariantError(
+                f"node {self.name}: {type(error).__name__}: {error}", self.story()
+            ) from error
+        return actions
+
+    def story(self) -> tuple[str, ...]:
+        """Tell the last events this node heard, oldest first, one line each."""
+        return tuple(f"{now:.6f} s  {event}" for now, event in self._story)
+
+    def _hear_prompt(
+        self, event: PromptArrived, now: float, actions: list[Action]
+    ) -> None:
+        self._coordinator.arrive(event.prompt, event.content, now, actions)
+
+    def _hear_message(
+        self, event: MessageReceived, now: float, actions: list[Action]
+    ) -> None:
+        message = event.message
+        if isinstance(message, Response):
+            self._coordinator.respond(
+                message.id, event.sender, message.content, now, actions
+            )
+        elif isinstance(message, Task):
+            self._hear_task(event.sender, message, now, actions)
+        else:
+            self._coordinator.miss(
+                message.id, event.sender, message.reason, now, actions
+            )
+
+    def _hear_task(
+        self, sender: str, message: Task, now: float, actions: list[Action]
+    ) -> None:
+        task = message.id
+        if task.origin != sender:
+            self.ignored["stranger"] += 1
+        elif not self._recent.add(task):
+            self.ignored["duplicate"] += 1
+        elif self._station.has_room(1):
+            self._station.enqueue(task, message.content, now)
+        else:
+            refusal = Refusal(task, "queue full", len(self._station.queue))
+            actions.append(Send(sender, refusal))
+
+    def _hear_ended(
+        self, event: ServiceEnded, now: float, actions: list[Action]
+    ) -> None:
+        task = event.task
+        if not self._station.end(task):
+            self.ignored["late"] += 1
+        elif task.origin == self.name:
+            self._coordinator.respond(task, self.name, event.content, now, actions)
+        else:
+            actions.append(Send(task.origin, Response(task, event.content)))
+
+    def _hear_failed(
+        self, event: ServiceFailed, now: float, actions: list[Action]
+    ) -> None:
+        task = event.task
+        if not self._station.end(task):
+            self.ignored["late"] += 1
+        elif task.origin == self.name:
+            self._coordinator.miss(task, self.name, event.reason, now, actions)
+        else:
+            refusal = Refusal(task, event.reason, len(self._station.queue))
+            actions.append(Send(task.origin, refusal))
+
+    def _hear_timer(self, event: TimerFired, now: float, actions: list[Action]) -> None:
+        self._coordinator.expire(event.timer, now, actions)

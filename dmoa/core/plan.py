@@ -1,0 +1,155 @@
+"""A prompt's plan: a DAG of stages of tasks, with placement and join rules.
+
+A stage is a cluster of tasks that read the same thing: the prompt itself, or the joined responses
+of the stages it names in ``reads``. The paper's layers, a tree of clusters and a list of named
+models are all stages; only their placements, reads and joins differ. The last stage has one task,
+and its response is the answer.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dmoa.errors import ScenarioError
+
+
+class Origin(msgspec.Struct, frozen=True, tag="origin"):
+    """Place one task on the node whose prompt it is."""
+
+
+class Peers(msgspec.Struct, frozen=True, tag="peers"):
+    """Place one task on each of ``count`` peers chosen by the node's selection policy.
+
+    A node with fewer peers than that asks them all.
+    """
+
+    count: int
+
+
+Placement = Origin | Peers
+
+
+class Join(msgspec.Struct, frozen=True):
+    """When a stage's responses are enough: all of them, or a quorum once a deadline passed.
+
+    After ``deadline_s`` seconds the stage is joined as soon as it has ``quorum`` responses (or
+    all that can still come). Without a deadline it waits for all.
+    """
+
+    deadline_s: float | None = None
+    quorum: int = 1
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """Tasks that read the same thing and are joined together."""
+
+    placements: tuple[Placement, ...]
+    reads: tuple[int, ...] = ()
+    join: Join = Join()
+    role: Literal["propose", "aggregate"] = "propose"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Stages in an order in which each reads only earlier ones.
+
+    Raises `ScenarioError` where the stages do not form such a DAG with one answer.
+    """
+
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a plan that could not end in one answer."""
+        last = len(self.stages) - 1
+        if last < 0:
+            raise ScenarioError("a plan needs at least one stage", path="plan.stages")
+        read: set[int] = set()
+        for index, stage in enumerate(self.stages):
+            path = f"plan.stages[{index}]"
+            if not stage.placements:
+                raise ScenarioError("a stage needs at least one task", path=path)
+            if not all(0 <= earlier < index for earlier in stage.reads):
+                raise ScenarioError(
+                    "a stage reads only earlier stages",
+                    path=f"{path}.reads",
+                    given=stage.reads,
+                )
+            read.update(stage.reads)
+        if read != set(range(last)):
+            unread = sorted(set(range(last)) - read)
+            raise ScenarioError(
+                "every stage but the last must be read",
+                path="plan.stages",
+                given=unread,
+            )
+        if self.stages[last].placements != (Origin(),):
+            raise ScenarioError(
+                "the last stage is one task at the origin, whose response is the answer",
+                path=f"plan.stages[{last}].placements",
+                given=self.stages[last].placements,
+            )
+
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """Give, for each stage, the stages that read it.
+
+        >>> layered(2, 1).readers()
+        ((1,), (2,), ())
+        """
+        return tuple(
+            tuple(
+                later for later, stage in enumerate(self.stages) if index in stage.reads
+            )
+            for index in range(len(self.stages))
+        )
+
+    def places(self) -> int:
+        """Count the queue places that a prompt may need at its origin at one time.
+
+        Exact for a chain of stages, an upper bound for other DAGs.
+
+        >>> layered(2, 3).places()
+        1
+        """
+        own = [stage.placements.count(Origin()) for stage in self.stages]
+        chain = all(
+            stage.reads == (() if i == 0 else (i - 1,))
+            for i, stage in enumerate(self.stages)
+        )
+        return max(own) if chain else sum(own)
+
+
+def layered(
+    layers: int, proposers: int, *, deadline_s: float | None = None, quorum: int = 1
+) -> Plan:
+    """Build the paper's plan: M layers of the origin and k fresh peers, then aggregation.
+
+    With ``layers`` M = 0 the origin answers alone. Tasks per prompt: (k + 1) M + 1 where the
+    origin has at least ``proposers`` k peers. Source: Mitra, Kaswan, Ulukus, arXiv 2412.21200,
+    Algorithm 1.
+
+    >>> plan = layered(2, 3)
+    >>> [len(stage.placements) for stage in plan.stages], plan.stages[2].role
+    ([2, 2, 1], 'aggregate')
+    >>> plan.stages[1].reads
+    (0,)
+    """
+    if layers < 0:
+        raise ScenarioError(
+            "must be 0 or more layers", path="plan.layers", given=layers
+        )
+    if proposers < 0:
+        raise ScenarioError(
+            "must be 0 or more proposers", path="plan.proposers", given=proposers
+        )
+    placements: tuple[Placement, ...] = (
+        (Origin(), Peers(proposers)) if proposers else (Origin(),)
+    )
+    join = Join(deadline_s, quorum)
+    stages = [
+        Stage(placements, reads=() if layer == 0 else (layer - 1,), join=join)
+        for layer in range(layers)
+    ]
+    reads = (layers - 1,) if layers else ()
+    stages.append(Stage((Origin(),), reads=reads, role="aggregate"))
+    return Plan(tuple(stages))
