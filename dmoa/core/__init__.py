@@ -24,7 +24,7 @@ from dmoa.core.events import (
     TimerFired,
     TimerId,
 )
-from dmoa.core.messages import Content, Message, Refusal, Response, Task, TaskId
+from dmoa.core.messages import Content, Message, Refusal, Response, Task, TaskId, task_position
 from dmoa.core.node import Node
 from dmoa.core.plan import Join, Origin, Peers, Placement, Plan, Stage, layered
 from dmoa.core.selection import Selection, Uniform, Weighted
@@ -69,5 +69,6 @@ __all__ = [
     "derive",
     "layered",
     "mix64",
+    "task_position",
     "uniform",
 ]

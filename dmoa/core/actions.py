@@ -23,9 +23,7 @@ class StartService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="
     queued_s: float
 
 
-class CancelService(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, tag="cancel"
-):
+class CancelService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="cancel"):
     """Take a task away from the language model: nobody waits for it any more."""
 
     task: TaskId

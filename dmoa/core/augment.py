@@ -48,9 +48,7 @@ class Template(msgspec.Struct, frozen=True):
             )
 
 
-def augment(
-    prompt: Content, responses: Sequence[Content], template: Template
-) -> Content:
+def augment(prompt: Content, responses: Sequence[Content], template: Template) -> Content:
     """Concatenate the responses and the question under the template's instruction.
 
     The length is the sum of the parts'. There is a text only where every part has one. Braces

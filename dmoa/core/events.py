@@ -14,18 +14,14 @@ class TimerId(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stage: int
 
 
-class PromptArrived(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, tag="prompt"
-):
+class PromptArrived(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="prompt"):
     """A user of this node asked something. The driver numbers prompts; a number ends once."""
 
     prompt: int
     content: Content
 
 
-class MessageReceived(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, tag="message"
-):
+class MessageReceived(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="message"):
     """A message came from a peer, whom the driver has identified."""
 
     sender: str
@@ -39,9 +35,7 @@ class ServiceEnded(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="
     content: Content
 
 
-class ServiceFailed(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, tag="failed"
-):
+class ServiceFailed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="failed"):
     """The language model gave up a task."""
 
     task: TaskId

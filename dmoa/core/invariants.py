@@ -28,9 +28,7 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
     present = [task for task, _, _ in station.queue] + list(station.serving)
     foreign = sum(task.origin != node.name for task in present)
     flights = coordinator.flights
-    gatherings = [
-        g for flight in flights.values() for g in flight.gatherings if g is not None
-    ]
+    gatherings = [g for flight in flights.values() for g in flight.gatherings if g is not None]
     awaited = [
         any(
             g is not None and not g.joined and any(r is None for r in g.responses)
@@ -48,8 +46,7 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
         ),
         (
             "the queue is longer than its bound",
-            station.places is None
-            or len(station.queue) <= station.places - station.slots,
+            station.places is None or len(station.queue) <= station.places - station.slots,
         ),
         (
             "more places taken than there are",

@@ -37,6 +37,17 @@ class TaskId(msgspec.Struct, frozen=True, array_like=True, gc=False):
     attempt: Count = 0
 
 
+def task_position(prompt: int, stage: int, slot: int) -> int:
+    """Give each task of an origin its own position in a random stream.
+
+    Room for 2**20 slots in each of 2**10 stages, so that no two draws of a run share a position.
+
+    >>> task_position(1, 0, 0) - task_position(0, 1023, 2**20 - 1)
+    1
+    """
+    return (prompt << 10 | stage) << 20 | slot
+
+
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="task"):
     """Origin to proposer: please propose a response to this content."""
 

@@ -12,7 +12,7 @@ from typing import Final
 from dmoa.core.actions import Action, Answer, Fail, Refuse, Send, SetTimer
 from dmoa.core.augment import Template, augment
 from dmoa.core.events import TimerId
-from dmoa.core.messages import Content, Task, TaskId
+from dmoa.core.messages import Content, Task, TaskId, task_position
 from dmoa.core.plan import Origin, Plan
 from dmoa.core.recent import Recent
 from dmoa.core.selection import Selection
@@ -82,9 +82,7 @@ class Coordinator:
         self._places = plan.places()
         self._recent = Recent(REMEMBERED)
 
-    def arrive(
-        self, prompt: int, content: Content, now: float, actions: list[Action]
-    ) -> None:
+    def arrive(self, prompt: int, content: Content, now: float, actions: list[Action]) -> None:
         """Accept a new prompt and fork its first stages, or refuse it."""
         if not self._recent.add(prompt):
             self.ignored["duplicate"] += 1
@@ -147,11 +145,7 @@ class Coordinator:
         if flight is None:
             self.ignored["late"] += 1
             return None
-        gathering = (
-            flight.gatherings[task.stage]
-            if task.stage < len(flight.gatherings)
-            else None
-        )
+        gathering = flight.gatherings[task.stage] if task.stage < len(flight.gatherings) else None
         if (
             gathering is None
             or task.slot >= len(gathering.assigned)
@@ -184,8 +178,7 @@ class Coordinator:
             if isinstance(placement, Origin):
                 assigned.append(name)
             else:
-                # 256 draws for each of 256 stages of a prompt: no two draws share a position.
-                position = prompt << 16 | stage << 8 | len(assigned)
+                position = task_position(prompt, stage, len(assigned))
                 assigned += self._selection.choose(placement.count, self._key, position)
         flight.gatherings[stage] = Gathering(assigned, len(self._readers[stage]))
         for slot, to in enumerate(assigned):
@@ -208,29 +201,21 @@ class Coordinator:
     ) -> None:
         """Join a stage if it has enough responses, then fork the stages that can go on."""
         if gathering.held < gathering.expected:
-            if gathering.held < min(
-                self.plan.stages[stage].join.quorum, gathering.expected
-            ):
+            if gathering.held < min(self.plan.stages[stage].join.quorum, gathering.expected):
                 return
             self._withdraw(prompt, stage, gathering, actions)
         gathering.joined = True
         readers = self._readers[stage]
         if not readers:
             answer = gathering.responses[0]
-            assert (
-                answer is not None
-            )  # the last stage is one task, and it has been received
+            assert answer is not None  # the last stage is one task, and it has been received
             self._end(prompt, flight, actions)
             actions.append(Answer(prompt, answer))
             return
         for reader in readers:
-            gathered = [
-                flight.gatherings[read] for read in self.plan.stages[reader].reads
-            ]
+            gathered = [flight.gatherings[read] for read in self.plan.stages[reader].reads]
             if all(one is not None and one.joined for one in gathered):
-                content = self._read(
-                    flight, [one for one in gathered if one is not None]
-                )
+                content = self._read(flight, [one for one in gathered if one is not None])
                 self._fork(prompt, flight, reader, content, now, actions)
 
     def _read(self, flight: Flight, gathered: list[Gathering]) -> Content:

@@ -78,25 +78,22 @@ class Node:
             TimerFired: self._hear_timer,
         }
 
-    @property
-    def waiting(self) -> int:
-        """Tasks in the queue, those in service excluded."""
-        return len(self._station.queue)
+    def counts(self) -> tuple[int, int, int, int]:
+        """Tell the node's state as a trace entry records it.
 
-    @property
-    def serving(self) -> int:
-        """Tasks in service."""
-        return len(self._station.serving)
-
-    @property
-    def joining(self) -> int:
-        """Responses in the join buffer."""
-        return self._coordinator.joining
-
-    @property
-    def unfinished(self) -> int:
-        """This node's own prompts that have not ended."""
-        return len(self._coordinator.flights)
+        Returns:
+            waiting: tasks in the queue, those in service excluded.
+            serving: tasks in service.
+            joining: responses in the join buffer.
+            unfinished: this node's own prompts that have not ended.
+        """
+        station, coordinator = self._station, self._coordinator
+        return (
+            len(station.queue),
+            len(station.serving),
+            coordinator.joining,
+            len(coordinator.flights),
+        )
 
     def step(self, event: Event, now: float) -> list[Action]:
         """Hear one event at time ``now`` (seconds since the run began); say what to do.
@@ -120,29 +117,19 @@ class Node:
         """Tell the last events this node heard, oldest first, one line each."""
         return tuple(f"{now:.6f} s  {event}" for now, event in self._story)
 
-    def _hear_prompt(
-        self, event: PromptArrived, now: float, actions: list[Action]
-    ) -> None:
+    def _hear_prompt(self, event: PromptArrived, now: float, actions: list[Action]) -> None:
         self._coordinator.arrive(event.prompt, event.content, now, actions)
 
-    def _hear_message(
-        self, event: MessageReceived, now: float, actions: list[Action]
-    ) -> None:
+    def _hear_message(self, event: MessageReceived, now: float, actions: list[Action]) -> None:
         message = event.message
         if isinstance(message, Response):
-            self._coordinator.respond(
-                message.id, event.sender, message.content, now, actions
-            )
+            self._coordinator.respond(message.id, event.sender, message.content, now, actions)
         elif isinstance(message, Task):
             self._hear_task(event.sender, message, now, actions)
         else:
-            self._coordinator.miss(
-                message.id, event.sender, message.reason, now, actions
-            )
+            self._coordinator.miss(message.id, event.sender, message.reason, now, actions)
 
-    def _hear_task(
-        self, sender: str, message: Task, now: float, actions: list[Action]
-    ) -> None:
+    def _hear_task(self, sender: str, message: Task, now: float, actions: list[Action]) -> None:
         task = message.id
         if task.origin != sender:
             self.ignored["stranger"] += 1
@@ -154,9 +141,7 @@ class Node:
             refusal = Refusal(task, "queue full", len(self._station.queue))
             actions.append(Send(sender, refusal))
 
-    def _hear_ended(
-        self, event: ServiceEnded, now: float, actions: list[Action]
-    ) -> None:
+    def _hear_ended(self, event: ServiceEnded, now: float, actions: list[Action]) -> None:
         task = event.task
         if not self._station.end(task):
             self.ignored["late"] += 1
@@ -165,9 +150,7 @@ class Node:
         else:
             actions.append(Send(task.origin, Response(task, event.content)))
 
-    def _hear_failed(
-        self, event: ServiceFailed, now: float, actions: list[Action]
-    ) -> None:
+    def _hear_failed(self, event: ServiceFailed, now: float, actions: list[Action]) -> None:
         task = event.task
         if not self._station.end(task):
             self.ignored["late"] += 1

@@ -14,6 +14,8 @@ import msgspec
 
 from dmoa.errors import ScenarioError
 
+STAGES_MAX = 1024
+
 
 class Origin(msgspec.Struct, frozen=True, tag="origin"):
     """Place one task on the node whose prompt it is."""
@@ -62,8 +64,10 @@ class Plan(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         """Refuse a plan that could not end in one answer."""
         last = len(self.stages) - 1
-        if last < 0:
-            raise ScenarioError("a plan needs at least one stage", path="plan.stages")
+        if not 0 <= last < STAGES_MAX:
+            raise ScenarioError(
+                f"a plan has 1 to {STAGES_MAX} stages", path="plan.stages", given=last + 1
+            )
         read: set[int] = set()
         for index, stage in enumerate(self.stages):
             path = f"plan.stages[{index}]"
@@ -97,9 +101,7 @@ class Plan(msgspec.Struct, frozen=True):
         ((1,), (2,), ())
         """
         return tuple(
-            tuple(
-                later for later, stage in enumerate(self.stages) if index in stage.reads
-            )
+            tuple(later for later, stage in enumerate(self.stages) if index in stage.reads)
             for index in range(len(self.stages))
         )
 
@@ -113,8 +115,7 @@ class Plan(msgspec.Struct, frozen=True):
         """
         own = [stage.placements.count(Origin()) for stage in self.stages]
         chain = all(
-            stage.reads == (() if i == 0 else (i - 1,))
-            for i, stage in enumerate(self.stages)
+            stage.reads == (() if i == 0 else (i - 1,)) for i, stage in enumerate(self.stages)
         )
         return max(own) if chain else sum(own)
 
@@ -135,16 +136,10 @@ def layered(
     (0,)
     """
     if layers < 0:
-        raise ScenarioError(
-            "must be 0 or more layers", path="plan.layers", given=layers
-        )
+        raise ScenarioError("must be 0 or more layers", path="plan.layers", given=layers)
     if proposers < 0:
-        raise ScenarioError(
-            "must be 0 or more proposers", path="plan.proposers", given=proposers
-        )
-    placements: tuple[Placement, ...] = (
-        (Origin(), Peers(proposers)) if proposers else (Origin(),)
-    )
+        raise ScenarioError("must be 0 or more proposers", path="plan.proposers", given=proposers)
+    placements: tuple[Placement, ...] = (Origin(), Peers(proposers)) if proposers else (Origin(),)
     join = Join(deadline_s, quorum)
     stages = [
         Stage(placements, reads=() if layer == 0 else (layer - 1,), join=join)

@@ -30,9 +30,7 @@ class Station:
 
     def has_room(self, places: int) -> bool:
         """Tell whether ``places`` more can be promised."""
-        return (
-            self.places is None or self.foreign + self.reserved + places <= self.places
-        )
+        return self.places is None or self.foreign + self.reserved + places <= self.places
 
     def enqueue(self, task: TaskId, content: Content, now: float) -> None:
         """Put a task at the end of the queue. Room was checked at admission."""
