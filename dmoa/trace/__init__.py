@@ -1,0 +1,1 @@
+"""What a run wrote down, and every number read from it: codec, measures, statistics, replay."""

@@ -1,0 +1,220 @@
+"""From entries to columns: what a run did, as arrays that the measures are computed from."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmoa.core.actions import Action, Answer, CancelService, Fail, Refuse, Send, StartService
+from dmoa.core.events import MessageReceived, PromptArrived, ServiceEnded, ServiceFailed, TimerFired
+from dmoa.core.messages import TaskId
+from dmoa.errors import InvariantError
+from dmoa.trace.codec import Entry
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
+
+UNFINISHED, ANSWERED, FAILED, REFUSED = range(4)
+"""How a prompt ended: the codes of ``Prompts.outcome``."""
+
+SERVED, CANCELLED = ANSWERED, REFUSED
+"""How a task's service ended, beside ``UNFINISHED`` and ``FAILED``: ``Tasks.outcome``."""
+
+_OUTCOMES: dict[type, int] = {Answer: ANSWERED, Fail: FAILED, Refuse: REFUSED}
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The nodes' states: row i holds from ``time_s[i]`` on, until the node's next row."""
+
+    time_s: Floats
+    node: Ints
+    waiting: Ints
+    serving: Ints
+    joining: Ints
+    unfinished: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """One row per prompt, in order of arrival. ``ended_s`` is nan while it is unfinished."""
+
+    origin: Ints
+    number: Ints
+    arrived_s: Floats
+    ended_s: Floats
+    outcome: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Tasks:
+    """One row per task that was started, in order of start. ``ended_s`` is nan while served."""
+
+    server: Ints
+    origin: Ints
+    prompt: Ints
+    stage: Ints
+    slot: Ints
+    queued_s: Floats
+    started_s: Floats
+    ended_s: Floats
+    outcome: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """One row per message that was received, in order of receipt."""
+
+    sender: Ints
+    receiver: Ints
+    sent_s: Floats
+    received_s: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """All that the measures need of one run: from 0 to ``end_s`` seconds, over the ``names``.
+
+    ``withdrew`` (n,) marks the nodes that joined a stage at its deadline or failed a prompt, so
+    that waiting tasks may have left their queue without being started.
+    """
+
+    names: tuple[str, ...]
+    end_s: float
+    steps: Steps
+    prompts: Prompts
+    tasks: Tasks
+    links: Links | None
+    withdrew: NDArray[np.bool_]
+
+
+class Meter:
+    """Turn the entries of one run into a `Track`, a chunk at a time.
+
+    Keeps about thirty bytes per entry and drops the entries themselves. With ``links`` each
+    message's delay is recorded as well, which needs more of both.
+
+    >>> meter = Meter(["a", "b"])
+    >>> meter.extend([])
+    >>> meter.track(10.0).steps.time_s.shape
+    (0,)
+    """
+
+    def __init__(self, names: Sequence[str], links: bool = False) -> None:
+        self._names = tuple(names)
+        self._index = {name: node for node, name in enumerate(self._names)}
+        # One array per column, in the order of the fields of Steps, Prompts, Tasks and Links.
+        self._steps = _columns("diiiii")
+        self._prompts = _columns("iiddi")
+        self._tasks = _columns("iiiiidd")
+        self._ended, self._outcome = _columns("di")
+        self._links = _columns("iidd") if links else None
+        self._asked: list[dict[int, int]] = [{} for _ in self._names]
+        self._serving: dict[TaskId, int] = {}
+        self._sent: dict[tuple[type, TaskId, int], tuple[int, float]] = {}
+        self._withdrew = np.zeros(len(self._names), np.bool_)
+
+    def extend(self, entries: list[Entry]) -> None:
+        """Take the next entries of the run, in order."""
+        if not entries:
+            return
+        times, nodes, events, actions, *counts = zip(*entries, strict=True)
+        for column, values in zip(self._steps, (times, nodes, *counts), strict=True):
+            column.extend(values)
+        started: list[tuple[Any, ...]] = []
+        serving, ended, outcome = self._serving, self._ended, self._outcome
+        for time_s, node, event, asked in zip(times, nodes, events, actions, strict=True):
+            kind = type(event)
+            if kind is ServiceEnded or kind is ServiceFailed:
+                row = serving.pop(event.task, None)
+                if row is not None:  # None after a cancel that came too late
+                    ended[row] = time_s
+                    outcome[row] = SERVED if kind is ServiceEnded else FAILED
+            elif kind is PromptArrived:
+                self._add_prompt(node, event.prompt, time_s)
+            elif kind is TimerFired:
+                self._withdrew[node] = True
+            for action in asked:
+                kind = type(action)
+                if kind is StartService:
+                    task = action.task
+                    serving[task] = len(ended)
+                    ended.append(nan)
+                    outcome.append(UNFINISHED)
+                    started.append(
+                        (node, self._index[task.origin], task.prompt, task.stage, task.slot,
+                         action.queued_s, time_s)
+                    )
+                elif kind is not Send:
+                    self._end(node, action, time_s)
+        if started:
+            for column, values in zip(self._tasks, zip(*started, strict=True), strict=True):
+                column.extend(values)
+        if self._links is not None:
+            self._match_messages(self._links, entries)
+
+    def track(self, end_s: float) -> Track:
+        """Give the columns of the run so far, which lasted until ``end_s``."""
+        times = self._steps[0]
+        if times and times[-1] > end_s:
+            raise InvariantError(f"a run until {end_s} s has an entry at {times[-1]} s")
+        tasks = [*self._tasks, self._ended, self._outcome]
+        return Track(
+            self._names,
+            float(end_s),
+            Steps(*map(np.array, self._steps)),
+            Prompts(*map(np.array, self._prompts)),
+            Tasks(*map(np.array, tasks)),
+            None if self._links is None else Links(*map(np.array, self._links)),
+            self._withdrew.copy(),
+        )
+
+    def _add_prompt(self, node: int, prompt: int, time_s: float) -> None:
+        columns = self._prompts
+        self._asked[node][prompt] = len(columns[0])
+        for column, value in zip(columns, (node, prompt, time_s, nan, UNFINISHED), strict=True):
+            column.append(value)
+
+    def _end(self, node: int, action: Action, time_s: float) -> None:
+        """Note the end of a prompt, or of a service that nobody waits for any more."""
+        if isinstance(action, CancelService):
+            row = self._serving.pop(action.task, None)
+            if row is not None:
+                self._ended[row] = time_s
+                self._outcome[row] = CANCELLED
+        elif isinstance(action, Answer | Fail | Refuse):
+            outcome = _OUTCOMES[type(action)]
+            row = self._asked[node].pop(action.prompt)
+            self._prompts[3][row] = time_s
+            self._prompts[4][row] = outcome
+            if outcome == FAILED:
+                self._withdrew[node] = True
+
+    def _match_messages(self, columns: list[array[Any]], entries: list[Entry]) -> None:
+        """Find for each message received when it was sent. Copies and the lost have no row."""
+        sent = self._sent
+        senders, receivers, sent_s, received_s = columns
+        for time_s, node, event, actions, *_ in entries:
+            if type(event) is MessageReceived:
+                message = event.message
+                origin = sent.pop((type(message), message.id, node), None)
+                if origin is not None:
+                    senders.append(origin[0])
+                    receivers.append(node)
+                    sent_s.append(origin[1])
+                    received_s.append(time_s)
+            for action in actions:
+                if type(action) is Send:
+                    message = action.message
+                    key = (type(message), message.id, self._index[action.to])
+                    sent[key] = (node, time_s)
+
+
+def _columns(types: str) -> list[array[Any]]:
+    return [array(kind) for kind in types]
