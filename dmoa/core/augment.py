@@ -49,7 +49,7 @@ class Template(msgspec.Struct, frozen=True):
 
 
 def augment(prompt: Content, responses: Sequence[Content], template: Template) -> Content:
-    """Concatenate the responses and the question under the template's instruction.
+    r"""Concatenate the responses and the question under the template's instruction.
 
     The length is the sum of the parts'. There is a text only where every part has one. Braces
     inside a question or a response stay as they are.
@@ -58,7 +58,7 @@ def augment(prompt: Content, responses: Sequence[Content], template: Template) -
     >>> augment(Content(3), [Content(5), Content(7)], template)
     Content(tokens=19, text=None)
     >>> augment(Content(1, "{responses}?"), [Content(1, "x"), Content(1, "y")], template).text
-    'Merge: [1] x\\n\\n[2] y Question: {responses}?'
+    'Merge: [1] x\n\n[2] y Question: {responses}?'
     """
     tokens = template.tokens + prompt.tokens
     texts = []

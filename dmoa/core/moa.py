@@ -13,7 +13,7 @@ from dmoa.core.actions import Action, Answer, Fail, Refuse, Send, SetTimer
 from dmoa.core.augment import Template, augment
 from dmoa.core.events import TimerId
 from dmoa.core.messages import Content, Task, TaskId, task_position
-from dmoa.core.plan import Origin, Plan
+from dmoa.core.plan import Peers, Plan
 from dmoa.core.recent import Recent
 from dmoa.core.selection import Selection
 from dmoa.core.station import Station
@@ -28,26 +28,25 @@ MISSED: Final = Content(0, "")
 class Gathering:
     """The responses to one forked stage, by slot, until the stages that read it have them."""
 
-    __slots__ = ("assigned", "expected", "held", "joined", "responses", "unread")
+    __slots__ = ("assigned", "expected", "held", "joined", "overdue", "responses", "unread")
 
     def __init__(self, assigned: list[str], readers: int) -> None:
         self.assigned = assigned
         self.responses: list[Content | None] = [None] * len(assigned)
         self.expected = len(assigned)
         self.held = 0
-        self.joined = False
+        self.joined = self.overdue = False
         self.unread = readers
 
 
 class Flight:
     """One prompt of this node between its arrival and its end."""
 
-    __slots__ = ("content", "gatherings", "overdue")
+    __slots__ = ("content", "gatherings")
 
     def __init__(self, content: Content, stages: int) -> None:
         self.content = content
         self.gatherings: list[Gathering | None] = [None] * stages
-        self.overdue: set[int] = set()
 
 
 class Coordinator:
@@ -104,61 +103,59 @@ class Coordinator:
         actions: list[Action],
     ) -> None:
         """Join a response, from a peer or from this node itself."""
-        awaited = self._awaited(task, sender)
-        if awaited is None:
+        gathering = self._awaited(task, sender)
+        if gathering is None:
             return
-        flight, gathering = awaited
         gathering.responses[task.slot] = content
         gathering.held += 1
         self.joining += 1
-        if gathering.held == gathering.expected or task.stage in flight.overdue:
-            self._join(task.prompt, flight, task.stage, gathering, now, actions)
+        if gathering.held == gathering.expected or gathering.overdue:
+            self._join(task.prompt, task.stage, gathering, now, actions)
 
     def miss(
         self, task: TaskId, sender: str, reason: str, now: float, actions: list[Action]
     ) -> None:
         """Give up a response that will not come: its proposer refused or failed."""
-        awaited = self._awaited(task, sender)
-        if awaited is None:
+        gathering = self._awaited(task, sender)
+        if gathering is None:
             return
-        flight, gathering = awaited
         gathering.responses[task.slot] = MISSED
         gathering.expected -= 1
         if gathering.expected == 0:
-            self._end(task.prompt, flight, actions)
+            self._end(task.prompt, actions)
             actions.append(Fail(task.prompt, reason))
-        elif gathering.held == gathering.expected or task.stage in flight.overdue:
-            self._join(task.prompt, flight, task.stage, gathering, now, actions)
+        elif gathering.held == gathering.expected or gathering.overdue:
+            self._join(task.prompt, task.stage, gathering, now, actions)
 
     def expire(self, timer: TimerId, now: float, actions: list[Action]) -> None:
         """Hear that a stage's join deadline passed: from now on a quorum is enough."""
         flight = self.flights.get(timer.prompt)
         gathering = flight.gatherings[timer.stage] if flight else None
-        if flight is None or gathering is None or gathering.joined:
-            return
-        flight.overdue.add(timer.stage)
-        self._join(timer.prompt, flight, timer.stage, gathering, now, actions)
+        if gathering is not None and not gathering.joined:
+            gathering.overdue = True
+            self._join(timer.prompt, timer.stage, gathering, now, actions)
 
-    def _awaited(self, task: TaskId, sender: str) -> tuple[Flight, Gathering] | None:
+    def _awaited(self, task: TaskId, sender: str) -> Gathering | None:
         """Find where a response belongs; None, and counted, if nobody waits for it."""
         flight = self.flights.get(task.prompt)
         if flight is None:
             self.ignored["late"] += 1
             return None
-        gathering = flight.gatherings[task.stage] if task.stage < len(flight.gatherings) else None
+        stage, slot = task.stage, task.slot
+        gathering = flight.gatherings[stage] if stage < len(flight.gatherings) else None
         if (
             gathering is None
-            or task.slot >= len(gathering.assigned)
-            or gathering.assigned[task.slot] != sender
+            or slot >= len(gathering.assigned)
+            or gathering.assigned[slot] != sender
             or task.attempt != 0
         ):
             self.ignored["stranger"] += 1
         elif gathering.joined:
             self.ignored["late"] += 1
-        elif gathering.responses[task.slot] is not None:
+        elif gathering.responses[slot] is not None:
             self.ignored["duplicate"] += 1
         else:
-            return flight, gathering
+            return gathering
         return None
 
     def _fork(
@@ -175,11 +172,11 @@ class Coordinator:
         name = self.name
         assigned: list[str] = []
         for placement in spec.placements:
-            if isinstance(placement, Origin):
-                assigned.append(name)
-            else:
+            if type(placement) is Peers:
                 position = task_position(prompt, stage, len(assigned))
                 assigned += self._selection.choose(placement.count, self._key, position)
+            else:
+                assigned.append(name)
         flight.gatherings[stage] = Gathering(assigned, len(self._readers[stage]))
         for slot, to in enumerate(assigned):
             task = TaskId(name, prompt, stage, slot)
@@ -193,7 +190,6 @@ class Coordinator:
     def _join(
         self,
         prompt: int,
-        flight: Flight,
         stage: int,
         gathering: Gathering,
         now: float,
@@ -207,11 +203,10 @@ class Coordinator:
         gathering.joined = True
         readers = self._readers[stage]
         if not readers:
-            answer = gathering.responses[0]
-            assert answer is not None  # the last stage is one task, and it has been received
-            self._end(prompt, flight, actions)
-            actions.append(Answer(prompt, answer))
+            self._end(prompt, actions)
+            actions += [Answer(prompt, answer) for answer in gathering.responses if answer]
             return
+        flight = self.flights[prompt]
         for reader in readers:
             gathered = [flight.gatherings[read] for read in self.plan.stages[reader].reads]
             if all(one is not None and one.joined for one in gathered):
@@ -237,9 +232,9 @@ class Coordinator:
             if to == self.name and gathering.responses[slot] is None:
                 self._station.withdraw(TaskId(self.name, prompt, stage, slot), actions)
 
-    def _end(self, prompt: int, flight: Flight, actions: list[Action]) -> None:
-        """Forget a prompt and give back its places and what it held in the join buffer."""
-        del self.flights[prompt]
+    def _end(self, prompt: int, actions: list[Action]) -> None:
+        """Forget a prompt; give back its places and what it held in the join buffer."""
+        flight = self.flights.pop(prompt)
         self._station.reserved -= self._places
         for stage, gathering in enumerate(flight.gatherings):
             if gathering is not None:

@@ -8,6 +8,7 @@ and its response is the answer.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -29,6 +30,11 @@ class Peers(msgspec.Struct, frozen=True, tag="peers"):
 
     count: int
 
+    def __post_init__(self) -> None:
+        """Refuse to ask nobody."""
+        if self.count < 1:
+            raise ScenarioError("must be 1 or more peers", path="plan.proposers", given=self.count)
+
 
 Placement = Origin | Peers
 
@@ -36,12 +42,27 @@ Placement = Origin | Peers
 class Join(msgspec.Struct, frozen=True):
     """When a stage's responses are enough: all of them, or a quorum once a deadline passed.
 
-    After ``deadline_s`` seconds the stage is joined as soon as it has ``quorum`` responses (or
-    all that can still come). Without a deadline it waits for all.
+    After ``deadline_s`` seconds, at least 0, the stage is joined as soon as it has ``quorum``
+    responses, at least 1 (or all that can still come). Without a deadline it waits for all. A
+    stage whose lost messages leave it without a quorum waits for ever; where links lose messages,
+    the quorum is therefore at most the number of its tasks placed at the origin.
     """
 
     deadline_s: float | None = None
     quorum: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a join that would read nothing, or at no time."""
+        if self.deadline_s is not None and not 0 <= self.deadline_s < inf:
+            raise ScenarioError(
+                "must be a finite number of seconds, 0 or more",
+                path="plan.layer_deadline_s",
+                given=self.deadline_s,
+            )
+        if self.quorum < 1:
+            raise ScenarioError(
+                "must be 1 or more responses", path="plan.quorum", given=self.quorum
+            )
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -73,9 +94,10 @@ class Plan(msgspec.Struct, frozen=True):
             path = f"plan.stages[{index}]"
             if not stage.placements:
                 raise ScenarioError("a stage needs at least one task", path=path)
-            if not all(0 <= earlier < index for earlier in stage.reads):
+            earlier = set(stage.reads) & set(range(index))
+            if len(earlier) != len(stage.reads):
                 raise ScenarioError(
-                    "a stage reads only earlier stages",
+                    "a stage reads only earlier stages, each once",
                     path=f"{path}.reads",
                     given=stage.reads,
                 )

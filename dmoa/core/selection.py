@@ -70,17 +70,17 @@ class Weighted:
         self.peers = tuple(peers)
         self._edges = list(accumulate(probabilities))
         mass = self._edges[-1] if self._edges else 0.0
-        self.total = round(mass)
         if (
             len(probabilities) != len(self.peers)
             or not all(-_ROUNDING <= p <= 1 + _ROUNDING for p in probabilities)
-            or abs(mass - self.total) > _ROUNDING * max(1, len(self.peers))
+            or abs(mass - round(mass)) > _ROUNDING * max(1, len(self.peers))
         ):
             raise ScenarioError(
                 "a peer's probability lies in [0, 1], and a node's sum to a whole number of peers",
                 path="plan.weights",
                 given=tuple(probabilities),
             )
+        self.total = round(mass)
 
     def choose(self, count: int, key: int, position: int) -> tuple[str, ...]:
         """Choose ``count`` different peers, or all where there are fewer."""

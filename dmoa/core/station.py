@@ -38,7 +38,7 @@ class Station:
         if task.origin != self.name:
             self.foreign += 1
 
-    def start(self, now: float, actions: list[Action]) -> None:
+    def start(self, actions: list[Action]) -> None:
         """Start waiting tasks in the order they came while a slot is free."""
         queue, serving = self.queue, self.serving
         while queue and len(serving) < self.slots:

@@ -1,0 +1,54 @@
+"""From a resolved scenario to the nodes of the core: the same ones in every world."""
+
+from __future__ import annotations
+
+from dmoa.core import Node, Selection, Template, Uniform, Weighted, derive, layered
+from dmoa.scenario.setup import Setup
+
+
+def run_key(seed: int, replication: int) -> int:
+    """Give the key from which all random streams of one replication are derived.
+
+    >>> run_key(1, 0) != run_key(1, 1)
+    True
+    """
+    return derive(seed, "replication", replication)
+
+
+def build_nodes(setup: Setup, key: int) -> list[Node]:
+    """Build every node of a scenario, in the order of ``setup.names``.
+
+    Args:
+        setup: the resolved scenario.
+        key: of the replication (`run_key`).
+
+    >>> from dmoa.scenario import load, resolve
+    >>> [node.name for node in build_nodes(resolve(load("ring")), key=1)]
+    ['0', '1', '2', '3', '4', '5', '6', '7']
+    """
+    spec = setup.scenario.plan
+    plan = layered(
+        spec.layers, spec.proposers, deadline_s=spec.layer_deadline_s, quorum=spec.quorum or 1
+    )
+    tokens = spec.instruction_tokens
+    template = Template(tokens=tokens) if spec.template is None else Template(spec.template, tokens)
+    nodes = []
+    for index, name in enumerate(setup.names):
+        peers = [setup.names[peer] for peer in setup.peers[index]]
+        selection: Selection
+        if setup.inclusion is None:
+            selection = Uniform(peers)
+        else:
+            selection = Weighted(peers, setup.inclusion[index])
+        nodes.append(
+            Node(
+                name,
+                plan=plan,
+                selection=selection,
+                key=derive(key, "select", index),
+                slots=setup.slots[index],
+                queue_max=setup.queue_max[index],
+                template=template,
+            )
+        )
+    return nodes
