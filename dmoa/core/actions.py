@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import msgspec
 
 from dmoa.core.events import TimerId
 from dmoa.core.messages import Content, Message, TaskId
 
 
+@final
 class Send(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="send"):
     """Send a message to a peer. It may be lost, late, doubled or reordered."""
 
@@ -15,6 +18,7 @@ class Send(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="send"):
     message: Message
 
 
+@final
 class StartService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="start"):
     """Give a task to the language model. ``queued_s``: when it joined this node's queue."""
 
@@ -23,12 +27,14 @@ class StartService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="
     queued_s: float
 
 
+@final
 class CancelService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="cancel"):
     """Take a task away from the language model: nobody waits for it any more."""
 
     task: TaskId
 
 
+@final
 class SetTimer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="timer"):
     """Send ``TimerFired`` at ``at_s`` (seconds since the run began)."""
 
@@ -36,6 +42,7 @@ class SetTimer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="time
     at_s: float
 
 
+@final
 class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="answer"):
     """Give the user the answer to a prompt. One of the three ends of a prompt."""
 
@@ -43,6 +50,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="answer
     content: Content
 
 
+@final
 class Fail(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="fail"):
     """Tell the user that an accepted prompt cannot be answered, and why."""
 
@@ -50,6 +58,7 @@ class Fail(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="fail"):
     reason: str
 
 
+@final
 class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="refuse"):
     """Tell the user that a prompt is not accepted, because this node's queue is full."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import msgspec
 
 from dmoa.core.messages import Content, Message, TaskId
 
 
+@final
 class TimerId(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Which timer: the join deadline of a stage of one of the node's own prompts."""
 
@@ -14,6 +17,7 @@ class TimerId(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stage: int
 
 
+@final
 class PromptArrived(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="prompt"):
     """A user of this node asked something. The driver numbers prompts; a number ends once."""
 
@@ -21,6 +25,7 @@ class PromptArrived(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
     content: Content
 
 
+@final
 class MessageReceived(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="message"):
     """A message came from a peer, whom the driver has identified."""
 
@@ -28,6 +33,7 @@ class MessageReceived(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
     message: Message
 
 
+@final
 class ServiceEnded(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="ended"):
     """The language model finished a task with this response."""
 
@@ -35,6 +41,7 @@ class ServiceEnded(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="
     content: Content
 
 
+@final
 class ServiceFailed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="failed"):
     """The language model gave up a task."""
 
@@ -42,6 +49,7 @@ class ServiceFailed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
     reason: str
 
 
+@final
 class TimerFired(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="timer"):
     """A timer that the node had set went off."""
 

@@ -11,7 +11,7 @@ def check(node: Node) -> None:
 
     - A slot is free only if nothing waits; no more than ``slots`` tasks are in service.
     - No queue is longer than ``queue_max``; places taken never exceed those there are.
-    - Peers' tasks present, and own prompts' reserved places, are counted; own tasks fit theirs.
+    - The places taken are those of peers' tasks present and of own prompts; own tasks fit theirs.
     - Every unfinished prompt awaits at least one response, so it can still end.
     - The join buffer holds exactly the responses of stages not yet read.
 

@@ -6,7 +6,7 @@ read the wire and the trace. New fields are appended with a default.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, final
 
 import msgspec
 
@@ -14,6 +14,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 """A number that cannot be negative; decoding refuses one that is."""
 
 
+@final
 class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A text as the core sees it: its length in tokens, and the text where there is one.
 
@@ -24,6 +25,7 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
     text: str | None = None
 
 
+@final
 class TaskId(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Which task: slot ``slot`` of stage ``stage`` of prompt ``prompt`` of node ``origin``.
 
@@ -48,6 +50,7 @@ def task_position(prompt: int, stage: int, slot: int) -> int:
     return (prompt << 10 | stage) << 20 | slot
 
 
+@final
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="task"):
     """Origin to proposer: please propose a response to this content."""
 
@@ -55,6 +58,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="task"):
     content: Content
 
 
+@final
 class Response(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="response"):
     """Proposer to origin: the response to a task."""
 
@@ -62,6 +66,7 @@ class Response(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="resp
     content: Content
 
 
+@final
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="refusal"):
     """Proposer to origin: the task will not be served, why, and how long the queue is."""
 

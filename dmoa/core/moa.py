@@ -17,6 +17,7 @@ from dmoa.core.plan import Peers, Plan
 from dmoa.core.recent import Recent
 from dmoa.core.selection import Selection
 from dmoa.core.station import Station
+from dmoa.errors import ScenarioError
 
 REMEMBERED = 4096
 """How many ended prompts, and how many tasks heard from peers, a node remembers at least."""
@@ -64,11 +65,12 @@ class Coordinator:
     def __init__(
         self,
         name: str,
+        *,
         plan: Plan,
         selection: Selection,
+        key: int,
         station: Station,
         template: Template,
-        key: int,
         ignored: Counter[str],
     ) -> None:
         self.name, self.plan, self.ignored = name, plan, ignored
@@ -80,19 +82,34 @@ class Coordinator:
         self._roots = [i for i, stage in enumerate(plan.stages) if not stage.reads]
         self._places = plan.places()
         self._recent = Recent(REMEMBERED)
+        for index, stage in enumerate(plan.stages):
+            # Tried once here, a selection that cannot serve the plan is the user's error; found
+            # in a step, it would be a crash.
+            asked = [
+                selection.choose(placement.count, key, 0)
+                for placement in stage.placements
+                if isinstance(placement, Peers)
+            ]
+            if len(asked) == len(stage.placements) and not any(asked):
+                raise ScenarioError(
+                    f"node {name} has no peers, and this stage asks only peers",
+                    path=f"plan.stages[{index}].placements",
+                    given=stage.placements,
+                    remedy="place one of its tasks at the origin, or give the node a peer",
+                )
 
     def arrive(self, prompt: int, content: Content, now: float, actions: list[Action]) -> None:
         """Accept a new prompt and fork its first stages, or refuse it."""
-        if not self._recent.add(prompt):
+        if prompt in self.flights or not self._recent.add(prompt):
             self.ignored["duplicate"] += 1
             return
         if not self._station.has_room(self._places):
             actions.append(Refuse(prompt, len(self._station.queue)))
             return
         self._station.reserved += self._places
-        flight = self.flights[prompt] = Flight(content, len(self.plan.stages))
+        self.flights[prompt] = Flight(content, len(self.plan.stages))
         for stage in self._roots:
-            self._fork(prompt, flight, stage, content, now, actions)
+            self._fork(prompt, stage, content, now, actions)
 
     def respond(
         self,
@@ -147,6 +164,7 @@ class Coordinator:
             gathering is None
             or slot >= len(gathering.assigned)
             or gathering.assigned[slot] != sender
+            or task.origin != self.name
             or task.attempt != 0
         ):
             self.ignored["stranger"] += 1
@@ -159,13 +177,7 @@ class Coordinator:
         return None
 
     def _fork(
-        self,
-        prompt: int,
-        flight: Flight,
-        stage: int,
-        content: Content,
-        now: float,
-        actions: list[Action],
+        self, prompt: int, stage: int, content: Content, now: float, actions: list[Action]
     ) -> None:
         """Place a stage's tasks: on this node's station, and with freshly chosen peers."""
         spec = self.plan.stages[stage]
@@ -177,7 +189,8 @@ class Coordinator:
                 assigned += self._selection.choose(placement.count, self._key, position)
             else:
                 assigned.append(name)
-        flight.gatherings[stage] = Gathering(assigned, len(self._readers[stage]))
+        gatherings = self.flights[prompt].gatherings
+        gatherings[stage] = Gathering(assigned, len(self._readers[stage]))
         for slot, to in enumerate(assigned):
             task = TaskId(name, prompt, stage, slot)
             if to == name:
@@ -211,7 +224,7 @@ class Coordinator:
             gathered = [flight.gatherings[read] for read in self.plan.stages[reader].reads]
             if all(one is not None and one.joined for one in gathered):
                 content = self._read(flight, [one for one in gathered if one is not None])
-                self._fork(prompt, flight, reader, content, now, actions)
+                self._fork(prompt, reader, content, now, actions)
 
     def _read(self, flight: Flight, gathered: list[Gathering]) -> Content:
         """Augment the prompt with joined responses, in slot order, and let go of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from typing import assert_never
 
 from dmoa.core.actions import Action, Send
 from dmoa.core.augment import Template
@@ -105,14 +106,16 @@ class Node:
         self._story.append((now, event))
         actions: list[Action] = []
         try:
-            # The most frequent first, and by exact type: this dispatch is the hottest of a simulation.
+            # The most frequent first, and by exact type: no line of a simulation runs more often.
             if type(event) is MessageReceived:
                 message = event.message
                 if type(message) is Response:
-                    self._coordinator.respond(message.id, event.sender, message.content, now, actions)
+                    self._coordinator.respond(
+                        message.id, event.sender, message.content, now, actions
+                    )
                 elif type(message) is Task:
                     self._hear_task(event.sender, message, now, actions)
-                elif type(message) is Refusal:
+                else:
                     self._coordinator.miss(message.id, event.sender, message.reason, now, actions)
             elif type(event) is ServiceEnded:
                 self._hear_ended(event, now, actions)
@@ -123,7 +126,7 @@ class Node:
             elif type(event) is ServiceFailed:
                 self._hear_failed(event, now, actions)
             else:
-                raise InvariantError(f"unknown event {event!r}")
+                assert_never(event)
             station = self._station
             if station.queue and len(station.serving) < station.slots:
                 station.start(actions)
