@@ -1,0 +1,77 @@
+"""A process pool for replications and sweep points, and the same loop without one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Count the cores this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+def run_all(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[tuple[Item, Result]]:
+    """Yield every item with its result, as they finish; with one worker in this process.
+
+    ``work`` is a function of a module of dmoa. Not more than two items per worker are in flight,
+    so that closing the iterator (Ctrl-C) abandons little.
+
+    >>> sorted(run_all(abs, [-2, 1], workers=1))
+    [(-2, 2), (1, 1)]
+    """
+    if workers <= 1:
+        for item in items:
+            yield item, work(item)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_quietly)
+    pending: dict[Future[Result], Item] = {}
+    queue = iter(items)
+    try:
+        while True:
+            with _blank_main():
+                while len(pending) < 2 * workers and (item := next(queue, None)) is not None:
+                    pending[pool.submit(work, item)] = item
+            if not pending:
+                return
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield pending.pop(future), future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _die_quietly() -> None:
+    """Let Ctrl-C, which reaches the workers as well, end them without a traceback each."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+
+@contextmanager
+def _blank_main() -> Iterator[None]:
+    """Keep spawned workers from running the user's script again.
+
+    A spawned process first imports the parent's ``__main__``, so a script that calls `simulate`
+    outside of ``if __name__ == "__main__"`` would start itself over in every worker. The workers
+    need nothing from it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

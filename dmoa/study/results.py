@@ -1,0 +1,80 @@
+"""What studies return: plain records, the same for the command line, Python and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dmoa.scenario import Setup
+from dmoa.study.bound import Bound, jsonable
+from dmoa.trace import Estimate, Track, Verdict
+
+
+@dataclass(frozen=True)
+class NodeSummary:
+    """One node: offered load a_i in Erlang (theory), and what was measured, as means."""
+
+    node: str
+    offered_load: float
+    utilization: float
+    queue_length: float
+
+
+@dataclass(frozen=True, eq=False)
+class SimulationResult:
+    """What `simulate` found out.
+
+    ``summary`` maps each measure to its `Estimate` over replications: queue_length,
+    number_in_system, utilization, throughput_hz and join_buffer are means per node;
+    sojourn_time_s per prompt, waiting_time_s per task. ``prompts`` counts arrived, answered,
+    failed, refused and unfinished ones over all replications. The observation window of every
+    replication starts at ``warmup_s``. ``digest`` is the SHA-256 of the trace; with several
+    replications, of their digests. ``stopped`` says which limit ended a run early, if one did.
+    ``tracks`` holds the columns of every replication, for figures.
+    """
+
+    engine: str
+    seed: int
+    replications: int
+    horizon_s: float
+    warmup_s: float
+    stationary: bool
+    verdict: Verdict
+    theory: Bound
+    summary: dict[str, Estimate]
+    nodes: list[NodeSummary]
+    prompts: dict[str, int]
+    digest: str
+    stopped: str | None
+    notes: list[str]
+    setup: Setup = field(repr=False)
+    tracks: tuple[Track, ...] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the JSON object of ``dmoa simulate --json``."""
+        ...
+
+
+@dataclass(frozen=True)
+class RateVerdict:
+    """One arrival rate that `capacity` tried: prompts per second and node, and the verdict."""
+
+    arrival_rate_hz: float
+    verdict: str
+    horizon_s: float
+
+
+@dataclass(frozen=True)
+class CapacityResult:
+    """The critical rate λ* of theory, and its empirical bracket.
+
+    ``low`` is the highest rate found stable, ``high`` the lowest found unstable (None
+    where none was), ``estimate`` comes from the bottleneck's measured utilization below the limit. Prompts per second and node.
+    """
+
+    critical_rate_hz: float
+    low: float | None
+    high: float | None
+    estimate: float | None
+    bottleneck: str
+    verdicts: list[RateVerdict]
