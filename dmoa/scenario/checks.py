@@ -1,0 +1,100 @@
+"""What must hold between the keys of a scenario; each by itself is checked by the parser."""
+
+from __future__ import annotations
+
+from dmoa.errors import ScenarioError
+from dmoa.scenario.schema import Plan, Scenario, Service
+
+
+def check(scenario: Scenario) -> None:
+    """Refuse combinations of values that mean nothing.
+
+    Raises:
+        ScenarioError: With the path of the key to change.
+    """
+    _check_plan(scenario.plan)
+    _check_service(scenario.service)
+    _check_nodes(scenario)
+    lossy = scenario.links.loss > 0 and scenario.plan.layers > 0 and scenario.plan.proposers > 0
+    if lossy and scenario.plan.layer_deadline_s is None:
+        raise ScenarioError(
+            "a prompt would wait forever for a lost message",
+            path="links.loss",
+            given=scenario.links.loss,
+            remedy="give plan.layer_deadline_s (and plan.quorum)",
+        )
+
+
+def _check_plan(plan: Plan) -> None:
+    if plan.quorum is not None and plan.layer_deadline_s is None:
+        raise ScenarioError(
+            "counts only at a deadline",
+            path="plan.quorum",
+            given=plan.quorum,
+            remedy="give plan.layer_deadline_s too",
+        )
+    if plan.quorum is not None and plan.quorum > plan.proposers + 1:
+        raise ScenarioError(
+            f"a layer has only {plan.proposers + 1} responses (plan.proposers and the node itself)",
+            path="plan.quorum",
+            given=plan.quorum,
+            remedy=f"give at most {plan.proposers + 1}",
+        )
+    if plan.template is not None:
+        for field in ("{prompt}", "{responses}"):
+            if field not in plan.template:
+                raise ScenarioError(
+                    f"must contain {field}",
+                    path="plan.template",
+                    given=plan.template[:80],
+                    remedy=f"write {field} where it belongs",
+                )
+
+
+def _check_service(service: Service) -> None:
+    if service.distribution == "empirical":
+        if (service.values is None) == (service.file is None):
+            raise ScenarioError(
+                "needs either values or file",
+                path="service",
+                remedy="give measured service times, s, as service.values or as service.file",
+            )
+        if service.values == []:
+            raise ScenarioError(
+                "must have at least one entry",
+                path="service.values",
+                given=[],
+                remedy="give measured service times, s",
+            )
+    coefficients = (service.base_s, service.input_token_s, service.output_token_s)
+    if service.distribution == "tokens" and not any(coefficients):
+        raise ScenarioError(
+            "base_s, input_token_s and output_token_s are all 0",
+            path="service",
+            remedy="give at least one of them, for example output_token_s = 0.02",
+        )
+
+
+def _check_nodes(scenario: Scenario) -> None:
+    for name, own in scenario.nodes.items():
+        path = f"nodes.{name}"
+        if own.service_time_s is not None and own.speed is not None:
+            raise ScenarioError(
+                "service_time_s and speed exclude each other",
+                path=path,
+                remedy="remove one of them",
+            )
+        if own.service_time_s is not None and scenario.service.service_time_s is None:
+            raise ScenarioError(
+                f"service by {scenario.service.distribution} has no mean to replace",
+                path=f"{path}.service_time_s",
+                given=own.service_time_s,
+                remedy="give speed instead",
+            )
+        if own.arrival_rate_hz is not None and scenario.arrivals.arrival_rate_hz is None:
+            raise ScenarioError(
+                "a trace decides the arrivals",
+                path=f"{path}.arrival_rate_hz",
+                given=own.arrival_rate_hz,
+                remedy="remove it",
+            )

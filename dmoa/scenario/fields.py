@@ -1,0 +1,153 @@
+"""The schema seen as a list of keys: type, range, unit, default and meaning of each.
+
+Error messages and the reference table of ``docs/scenario.md`` are both written from it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import msgspec
+from msgspec import inspect
+
+from dmoa.scenario import schema
+from dmoa.scenario.choices import CHOICES, GENERATED, OPTIONAL, REQUIRED, bound_keys, takers
+from dmoa.scenario.schema import SEED_MAX
+
+
+class Key(NamedTuple):
+    """One key of the schema: where it is, what it may be and what it means."""
+
+    section: str
+    name: str
+    type: object
+    expected: str
+    unit: str
+    default: object
+    description: str
+
+    @property
+    def path(self) -> str:
+        """Dotted path, with NAME for a node's name."""
+        return f"{self.section}.{self.name}" if self.section else self.name
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "overlay": schema.Overlay,
+    "plan": schema.Plan,
+    "arrivals": schema.Arrivals,
+    "tokens": schema.Tokens,
+    "service": schema.Service,
+    "station": schema.Station,
+    "links": schema.Links,
+    "nodes.NAME": schema.NodeValues,
+    "run": schema.Run,
+}
+
+
+def _range(kind: inspect.IntType | inspect.FloatType) -> str:
+    low = f"above {kind.gt}" if kind.gt is not None else f"from {kind.ge}"
+    if kind.lt is not None:
+        return f"{low} to below {kind.lt}"
+    top = "2^63 - 1" if kind.le == SEED_MAX else f"{kind.le:,.10g}"
+    return f"{low} and at most {top}" if kind.gt is not None else f"{low} to {top}"
+
+
+def expectation(kind: inspect.Type) -> str:
+    """Say in words what a value of this type may be."""
+    match kind:
+        case inspect.Metadata():
+            return expectation(kind.type)
+        case inspect.UnionType():
+            return " or ".join(
+                expectation(one) for one in kind.types if not isinstance(one, inspect.NoneType)
+            )
+        case inspect.IntType():
+            return f"a whole number {_range(kind)}"
+        case inspect.FloatType():
+            return f"a number {_range(kind)}"
+        case inspect.LiteralType():
+            return "one of " + ", ".join(repr(value) for value in kind.values)
+        case inspect.ListType():
+            return f"a list of 1 to {kind.max_length} entries, each {expectation(kind.item_type)}"
+        case inspect.DictType():
+            return "a table {node = {peer = probability}}"
+        case _:
+            length = getattr(kind, "max_length", None)
+            return f"a text of at most {length} characters"
+
+
+def _metadata(kind: inspect.Type) -> inspect.Metadata:
+    if isinstance(kind, inspect.Metadata):
+        return kind
+    assert isinstance(kind, inspect.UnionType)
+    return next(one for one in kind.types if isinstance(one, inspect.Metadata))
+
+
+@cache
+def keys(section: str) -> dict[str, Key]:
+    """Keys of a section by name; ``""`` is the top level without its tables.
+
+    >>> keys("links")["loss"].expected
+    'a number from 0 to below 1'
+    """
+    struct = SECTIONS[section] if section else schema.Scenario
+    described = inspect.type_info(struct)
+    assert isinstance(described, inspect.StructType)
+    types = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    found = {}
+    for field in described.fields:
+        if not section and field.name not in ("name", "description"):
+            continue
+        about = _metadata(field.type)
+        extra, schema_extra = about.extra or {}, about.extra_json_schema or {}
+        found[field.name] = Key(
+            section,
+            field.name,
+            types[field.name],
+            expectation(field.type),
+            str(extra["unit"]),
+            field.default,
+            str(schema_extra["description"]),
+        )
+    return found
+
+
+def _default(key: Key) -> str:
+    if key.section not in CHOICES or key.name not in bound_keys(key.section):
+        return "" if key.default is None else f"`{key.default}`" if key.default != "" else "empty"
+    values = CHOICES[key.section][1]
+    shown = dict.fromkeys(values[choice][key.name] for choice in takers(key.section, key.name))
+    if REQUIRED in shown:
+        return "must be given"
+    return " or ".join(f"`{value}`" for value in shown if value is not OPTIONAL)
+
+
+def _belongs(key: Key) -> str:
+    if key.section not in CHOICES or key.name not in bound_keys(key.section):
+        return ""
+    choices = takers(key.section, key.name)
+    return "generated overlays" if len(choices) == len(GENERATED) else ", ".join(choices)
+
+
+def reference() -> str:
+    """Write the schema as one Markdown table per section, for ``docs/scenario.md``.
+
+    >>> "| `loss` | chance that a message is lost |" in reference()
+    True
+    """
+    lines: list[str] = []
+    for section in ("", *SECTIONS):
+        lines += [f"### `[{section}]`" if section else "### Top level", ""]
+        lines += [
+            "| key | meaning | expected | unit | default | belongs to |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| `{key.name}` | {key.description} | {key.expected} | {key.unit} "
+            f"| {_default(key)} | {_belongs(key)} |"
+            for key in keys(section).values()
+        ]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,200 @@
+"""Plain values into a :class:`Scenario`, or an error with path, value and remedy."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from dmoa.errors import ScenarioError
+from dmoa.scenario.checks import check
+from dmoa.scenario.choices import CHOICES, REQUIRED, bound_keys, takers, taken
+from dmoa.scenario.fields import SECTIONS, Key, keys
+from dmoa.scenario.generators import grid_shape
+from dmoa.scenario.schema import Scenario
+
+_DEPTH_MAX = 8
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Suggest what the user may have meant, and list what is known.
+
+    >>> nearest("rnig", ["ring", "star"])
+    "did you mean 'ring'? known are: ring, star"
+    """
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    listing = f"known are: {', '.join(names)}"
+    return f"did you mean {close[0]!r}? {listing}" if close else listing
+
+
+def plain(value: Any, path: str = "", depth: int = 0) -> Any:
+    """Copy a value into plain Python: string keys, lists, finite numbers (numpy's too).
+
+    Raises:
+        ScenarioError: A number is NaN or infinite, a key is no text, or tables nest too deep.
+
+    >>> plain({"a": (1, 2.5)})
+    {'a': [1, 2.5]}
+    """
+    if depth > _DEPTH_MAX:
+        raise ScenarioError(f"tables may nest {_DEPTH_MAX} deep", path=path)
+    if isinstance(value, Mapping):
+        copy = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ScenarioError("keys must be text", path=path, given=key)
+            copy[key] = plain(item, f"{path}.{key}" if path else key, depth + 1)
+        return copy
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ScenarioError(
+                "must be finite", path=path, given=float(value), remedy="give a number"
+            )
+        return float(value)
+    return value
+
+
+def _remedy(key: Key, value: object) -> str:
+    if isinstance(value, str) and "'" in key.expected:
+        choices = [part.strip("'") for part in key.expected.removeprefix("one of ").split(", ")]
+        close = difflib.get_close_matches(value, choices, n=1)
+        if close:
+            return f"did you mean {close[0]!r}?"
+    return f"meaning: {key.description}"
+
+
+def _value(key: Key, value: object, path: str) -> object:
+    try:
+        return msgspec.convert(value, key.type)
+    except msgspec.ValidationError:
+        unit = f" ({key.unit})" if key.unit else ""
+        raise ScenarioError(
+            f"must be {key.expected}{unit}",
+            path=path,
+            given=_shortened(value),
+            remedy=_remedy(key, value),
+        ) from None
+
+
+def _shortened(value: object) -> object:
+    text = repr(value)
+    return value if len(text) <= 200 else text[:200] + "..."
+
+
+def _section(data: object, section: str, path: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise ScenarioError(
+            "must be a table",
+            path=path,
+            given=_shortened(data),
+            remedy=f"write [{path}] above its keys",
+        )
+    known = keys(section)
+    for name, value in data.items():
+        where = f"{path}.{name}"
+        if name not in known:
+            raise ScenarioError(
+                "unknown key", path=where, given=_shortened(value), remedy=nearest(name, known)
+            )
+        _value(known[name], value, where)
+    return data
+
+
+def _fill(data: dict[str, Any], section: str) -> dict[str, Any]:
+    """Refuse the keys that the section's choice does not take, and add its defaults."""
+    selector = CHOICES[section][0]
+    choice = data.get(selector, keys(section)[selector].default)
+    wanted = taken(section, choice)
+    for name in data:
+        if name in bound_keys(section) and name not in wanted:
+            raise ScenarioError(
+                f"{selector} {choice!r} does not take this key",
+                path=f"{section}.{name}",
+                given=_shortened(data[name]),
+                remedy=f"remove it, or choose one of: {', '.join(takers(section, name))}",
+            )
+    filled = dict(data)
+    for name, default in wanted.items():
+        if name not in filled and default is REQUIRED:
+            key = keys(section)[name]
+            raise ScenarioError(
+                f"{selector} {choice!r} needs this key",
+                path=f"{section}.{name}",
+                remedy=f"give {key.expected} ({key.description})",
+            )
+        if name not in filled and default is not None:
+            filled[name] = default
+    if choice in ("grid", "torus"):
+        rows, columns = grid_shape(*(filled.get(key) for key in ("nodes", "rows", "columns")))
+        filled["nodes"] = rows * columns
+    return filled
+
+
+def from_dict(data: Mapping[str, Any]) -> Scenario:
+    """Make a scenario of nested plain values, as read from TOML or made by :func:`to_dict`.
+
+    Every key that a choice takes is filled in, so equal scenarios have equal dictionaries.
+
+    Raises:
+        ScenarioError: A key is unknown or missing, or a value is outside its range.
+
+    >>> from_dict({"overlay": {"topology": "star"}}).overlay.nodes
+    8
+    """
+    raw = plain(data)
+    top = keys("")
+    known = [*top, *(section.removesuffix(".NAME") for section in SECTIONS)]
+    made: dict[str, Any] = {}
+    for name, value in raw.items():
+        if name not in known:
+            raise ScenarioError(
+                "unknown key", path=name, given=_shortened(value), remedy=nearest(name, known)
+            )
+        if name in top:
+            made[name] = _value(top[name], value, name)
+    for section in SECTIONS:
+        if section == "nodes.NAME":
+            own = raw.get("nodes", {})
+            if not isinstance(own, dict):
+                raise ScenarioError(
+                    "must be a table",
+                    path="nodes",
+                    given=_shortened(own),
+                    remedy="write [nodes.NAME] above its keys",
+                )
+            made["nodes"] = {
+                node: _section(values, section, f"nodes.{node}") for node, values in own.items()
+            }
+            continue
+        values = _section(raw.get(section, {}), section, section)
+        made[section] = _fill(values, section) if section in CHOICES else values
+    scenario = msgspec.convert(made, Scenario)
+    check(scenario)
+    return scenario
+
+
+def to_dict(scenario: Scenario) -> dict[str, Any]:
+    """Write a scenario as nested plain values; absent optional keys are left out.
+
+    ``from_dict(to_dict(scenario)) == scenario`` for every scenario that was loaded.
+
+    >>> to_dict(from_dict({}))["overlay"]
+    {'topology': 'ring', 'nodes': 8}
+    """
+    built = msgspec.to_builtins(scenario)
+    return {key: _without_none(value) for key, value in built.items()}
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value

@@ -1,0 +1,356 @@
+"""What a scenario is made of: frozen records whose annotations carry range, unit and meaning.
+
+The annotations are the one source of the schema: the parser checks values against them, error
+messages quote them, and the table of ``docs/scenario.md`` is generated from them. A field whose
+default is ``None`` belongs to some choices only (``cv`` to gamma service, ``nodes`` to generated
+overlays): :mod:`dmoa.scenario.choices` says to which, and with which default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+NODES_MAX = 1_000_000
+SEED_MAX = 2**63 - 1
+
+
+def _meta(
+    description: str,
+    unit: str = "",
+    *,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+    max_length: int | None = None,
+) -> Meta:
+    return Meta(
+        gt=gt,
+        ge=ge,
+        lt=lt,
+        le=le,
+        max_length=max_length,
+        description=description,
+        extra={"unit": unit},
+    )
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
+    """Base of all records: immutable, unknown keys refused."""
+
+
+class Overlay(_Section, frozen=True):
+    """Who may ask whom."""
+
+    topology: Annotated[
+        str, _meta("name of a generated or ready overlay, or a file", max_length=4096)
+    ] = "ring"
+    nodes: Annotated[int, _meta("number of nodes in all", "nodes", ge=2, le=NODES_MAX)] | None = (
+        None
+    )
+    seed: Annotated[int, _meta("seed of a random overlay", ge=0, le=SEED_MAX)] | None = None
+    rows: Annotated[int, _meta("rows of a grid or torus", "nodes", ge=1, le=NODES_MAX)] | None = (
+        None
+    )
+    columns: (
+        Annotated[int, _meta("columns of a grid or torus", "nodes", ge=1, le=NODES_MAX)] | None
+    ) = None
+    branching: (
+        Annotated[int, _meta("children of each node of a tree", "nodes", ge=1, le=NODES_MAX)] | None
+    ) = None
+    degree: (
+        Annotated[int, _meta("neighbours of every node", "nodes", ge=1, le=NODES_MAX)] | None
+    ) = None
+    probability: (
+        Annotated[
+            float,
+            _meta(
+                "chance of each edge (erdos-renyi) or of rewiring it (watts-strogatz)", ge=0, le=1
+            ),
+        ]
+        | None
+    ) = None
+    neighbours: (
+        Annotated[int, _meta("neighbours on the ring before rewiring", "nodes", ge=2, le=NODES_MAX)]
+        | None
+    ) = None
+    attachments: (
+        Annotated[int, _meta("edges that each new node brings", "nodes", ge=1, le=NODES_MAX)] | None
+    ) = None
+    radius: (
+        Annotated[
+            float,
+            _meta("distance below which two nodes in the unit square are neighbours", gt=0, le=1.5),
+        ]
+        | None
+    ) = None
+
+
+class Plan(_Section, frozen=True):
+    """What happens to a prompt: layers of proposals, then aggregation."""
+
+    layers: Annotated[
+        int, _meta("layers M of proposals before the aggregation", "layers", ge=0, le=1000)
+    ] = 1
+    proposers: Annotated[
+        int,
+        _meta(
+            "peers k asked in each layer; the node itself comes on top", "nodes", ge=0, le=NODES_MAX
+        ),
+    ] = 2
+    selection: Annotated[
+        Literal["uniform", "weighted"], _meta("how the k peers are chosen among the neighbours")
+    ] = "uniform"
+    weights: (
+        Annotated[
+            Literal["best"] | dict[str, dict[str, float]],
+            _meta(
+                "chance of asking each peer in a layer: `best` (the linear program) or {node = {peer = probability}}"
+            ),
+        ]
+        | None
+    ) = None
+    layer_deadline_s: (
+        Annotated[
+            float,
+            _meta(
+                "time after which a layer is joined with the responses at hand", "s", gt=0, le=1e9
+            ),
+        ]
+        | None
+    ) = None
+    quorum: (
+        Annotated[
+            int,
+            _meta(
+                "responses without which a layer is not joined at its deadline",
+                "responses",
+                ge=1,
+                le=NODES_MAX,
+            ),
+        ]
+        | None
+    ) = None
+    template: (
+        Annotated[
+            str,
+            _meta("text of an augmented prompt, with {prompt} and {responses}", max_length=100_000),
+        ]
+        | None
+    ) = None
+    instruction_tokens: Annotated[
+        int, _meta("length of the aggregation instruction", "tokens", ge=0, le=10_000_000)
+    ] = 60
+
+
+class Arrivals(_Section, frozen=True):
+    """When users ask."""
+
+    process: Annotated[
+        Literal["poisson", "deterministic", "on-off", "burst", "trace"],
+        _meta("arrival process of each node"),
+    ] = "poisson"
+    arrival_rate_hz: (
+        Annotated[
+            float,
+            _meta("prompts per second at each node, always per node", "prompts/s", gt=0, le=1e9),
+        ]
+        | None
+    ) = None
+    on_s: (
+        Annotated[float, _meta("mean length of a phase with arrivals", "s", gt=0, le=1e9)] | None
+    ) = None
+    off_s: (
+        Annotated[float, _meta("mean length of a phase without arrivals", "s", gt=0, le=1e9)] | None
+    ) = None
+    prompts: (
+        Annotated[int, _meta("prompts of the burst in all", "prompts", ge=1, le=10_000_000)] | None
+    ) = None
+    file: (
+        Annotated[
+            str, _meta("CSV file with TIMESTAMP,ContextTokens,GeneratedTokens", max_length=4096)
+        ]
+        | None
+    ) = None
+    time_scale: (
+        Annotated[
+            float, _meta("factor on the times of the trace; above 1 stretches it", gt=0, le=1e9)
+        ]
+        | None
+    ) = None
+    split: (
+        Annotated[
+            Literal["random", "round-robin"],
+            _meta("how the prompts of the trace are dealt to the nodes"),
+        ]
+        | None
+    ) = None
+
+
+class Tokens(_Section, frozen=True):
+    """How long prompts and responses are."""
+
+    prompt_tokens: Annotated[
+        float, _meta("mean length of a prompt", "tokens", ge=1, le=10_000_000)
+    ] = 100.0
+    response_tokens: Annotated[
+        float, _meta("mean length of a response", "tokens", ge=1, le=10_000_000)
+    ] = 200.0
+    distribution: Annotated[
+        Literal["deterministic", "exponential", "lognormal", "gamma"],
+        _meta("distribution of both lengths"),
+    ] = "deterministic"
+    cv: Annotated[float, _meta("standard deviation over mean", ge=0.01, le=100)] | None = None
+
+
+class Service(_Section, frozen=True):
+    """How long the language model takes for one task."""
+
+    distribution: Annotated[
+        Literal["exponential", "deterministic", "lognormal", "gamma", "empirical", "tokens"],
+        _meta("distribution of the service time S"),
+    ] = "exponential"
+    service_time_s: (
+        Annotated[float, _meta("mean service time of one task", "s", gt=0, le=1e9)] | None
+    ) = None
+    cv: Annotated[float, _meta("standard deviation over mean", ge=0.01, le=100)] | None = None
+    values: (
+        Annotated[
+            list[Annotated[float, _meta("a service time", "s", gt=0, le=1e9)]],
+            _meta("measured service times, drawn with replacement", "s", max_length=1_000_000),
+        ]
+        | None
+    ) = None
+    file: (
+        Annotated[str, _meta("text file of measured service times, one a line", max_length=4096)]
+        | None
+    ) = None
+    base_s: (
+        Annotated[float, _meta("a of S = a + b·tokens_in + g·tokens_out", "s", ge=0, le=1e9)] | None
+    ) = None
+    input_token_s: (
+        Annotated[float, _meta("b: time for each token read", "s/token", ge=0, le=1e9)] | None
+    ) = None
+    output_token_s: (
+        Annotated[float, _meta("g: time for each token written", "s/token", ge=0, le=1e9)] | None
+    ) = None
+
+
+class Station(_Section, frozen=True):
+    """The queue in front of each language model."""
+
+    slots: Annotated[
+        int, _meta("tasks that a node serves at once", "tasks", ge=1, le=1_000_000)
+    ] = 1
+    queue_max: (
+        Annotated[
+            int,
+            _meta(
+                "waiting tasks beyond which a task is refused; absent: no bound",
+                "tasks",
+                ge=1,
+                le=1_000_000_000,
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Links(_Section, frozen=True):
+    """What lies between neighbours."""
+
+    delay_s: Annotated[float, _meta("mean one-way delay of a message", "s", ge=0, le=1e9)] = 0.0
+    distribution: Annotated[
+        Literal["deterministic", "exponential", "lognormal", "gamma"],
+        _meta("distribution of the delay"),
+    ] = "deterministic"
+    cv: Annotated[float, _meta("standard deviation over mean", ge=0.01, le=100)] | None = None
+    loss: Annotated[float, _meta("chance that a message is lost", ge=0, lt=1)] = 0.0
+
+
+class NodeValues(_Section, frozen=True):
+    """What one node has of its own; an absent value is that of all nodes."""
+
+    service_time_s: Annotated[float, _meta("its mean service time", "s", gt=0, le=1e9)] | None = (
+        None
+    )
+    speed: (
+        Annotated[
+            float,
+            _meta(
+                "factor by which it is faster than the others, instead of service_time_s",
+                ge=1e-6,
+                le=1e6,
+            ),
+        ]
+        | None
+    ) = None
+    arrival_rate_hz: (
+        Annotated[
+            float,
+            _meta(
+                "its own prompts per second; 0: it only serves others", "prompts/s", ge=0, le=1e9
+            ),
+        ]
+        | None
+    ) = None
+    slots: (
+        Annotated[int, _meta("tasks that it serves at once", "tasks", ge=1, le=1_000_000)] | None
+    ) = None
+    queue_max: (
+        Annotated[
+            int, _meta("waiting tasks beyond which it refuses", "tasks", ge=1, le=1_000_000_000)
+        ]
+        | None
+    ) = None
+
+
+class Run(_Section, frozen=True):
+    """How much to simulate."""
+
+    replications: Annotated[int, _meta("independent runs", "runs", ge=1, le=100_000)] = 10
+    seed: Annotated[int, _meta("seed of all random streams", ge=0, le=SEED_MAX)] = 1
+    horizon_s: (
+        Annotated[
+            float,
+            _meta(
+                "simulated time; absent: 5000 times the largest mean service time",
+                "s",
+                gt=0,
+                le=1e13,
+            ),
+        ]
+        | None
+    ) = None
+    queue_length_max: Annotated[
+        int,
+        _meta(
+            "tasks waiting at one node at which a run stops as unstable",
+            "tasks",
+            ge=1,
+            le=1_000_000_000,
+        ),
+    ] = 1_000_000
+
+
+class Scenario(_Section, frozen=True):
+    """Everything a run depends on; made by :func:`dmoa.scenario.load`, equal if it means the same.
+
+    >>> Scenario().plan.layers
+    1
+    """
+
+    name: Annotated[str, _meta("short name, for titles", max_length=200)] = "scenario"
+    description: Annotated[str, _meta("a sentence about it", max_length=10_000)] = ""
+    overlay: Overlay = Overlay()
+    plan: Plan = Plan()
+    arrivals: Arrivals = Arrivals()
+    tokens: Tokens = Tokens()
+    service: Service = Service()
+    station: Station = Station()
+    links: Links = Links()
+    nodes: dict[str, NodeValues] = {}
+    run: Run = Run()
