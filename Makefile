@@ -56,11 +56,11 @@ types: $(VENV)/.dev ## Gate: types (mypy, strict)
 .PHONY: floors
 floors: $(VENV)/.dev ## Gate: imports go only downwards (import-linter)
 	$(call gate,floors: lint-imports)
-	@PYTHONPATH=. $(BIN)/lint-imports --cache-dir .cache/import-linter
+	@PYTHONPATH=. $(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
 
 .PHONY: docs
 docs: $(VENV)/.dev ## Gate: documentation, notebooks executed, into docs/_build/html
-	$(call gate,docs: sphinx-build, notebooks executed)
+	$(call gate,docs: sphinx-build with notebooks executed)
 	@$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
 	@printf 'The documentation is in docs/_build/html/index.html\n'
 
@@ -73,7 +73,7 @@ tests: $(VENV)/.dev ## Gate: tests and doctests (pytest), coverage measured
 # Depends on the run it measures, so it never reports on an older one.
 .PHONY: coverage
 coverage: tests ## Gate: branch coverage, 100 % on floors 0 and 1, 90 % above
-	$(call gate,coverage: 100 % on floors 0 and 1, 90 % above)
+	$(call gate,coverage: 100 % on floors 0 and 1 and 90 % above)
 	@$(COVERAGE) combine --quiet
 	@$(COVERAGE) report --include '$(FLOORS_0_1)' --fail-under 100
 	@$(COVERAGE) report --omit '$(FLOORS_0_1)' --fail-under 90
