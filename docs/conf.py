@@ -29,7 +29,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
 
-# Docstrings are the reference: in the order of the source, types beside the arguments they belong to.
+# Docstrings are the reference: in the order of the source, types beside their arguments.
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
