@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,8 +51,9 @@ class TraceWriter:
     Raises:
         ScenarioError: the path cannot be written. Raised by the constructor, before any work.
 
-    >>> with TraceWriter(None, Header(names=["0"], engine="simpy", seed=1, replication=0,
-    ...                               dmoa="0.1.0")) as writer:
+    >>> with TraceWriter(
+    ...     None, Header(names=["0"], engine="simpy", seed=1, replication=0, dmoa="0.1.0")
+    ... ) as writer:
     ...     writer.extend([])
     ...     writer.digest()[:16]
     'eddaaf7660d3cf1a'
@@ -98,7 +98,7 @@ class TraceWriter:
         if self._file is not None and self._part is not None and self._path is not None:
             self._file.close()
             self._file = None
-            os.replace(self._part, self._path)
+            self._part.replace(self._path)
 
     def __enter__(self) -> Self:
         """Return the writer; leaving without an error closes it."""

@@ -17,7 +17,7 @@ from dmoa.core.messages import TaskId
 from dmoa.errors import InvariantError
 from dmoa.trace.codec import Entry
 
-Ints = NDArray[np.int32]
+Ints = NDArray[np.signedinteger[Any]]
 Floats = NDArray[np.float64]
 
 UNFINISHED, ANSWERED, FAILED, REFUSED = range(4)
@@ -106,13 +106,13 @@ class Meter:
     (0,)
     """
 
-    def __init__(self, names: Sequence[str], links: bool = False) -> None:
+    def __init__(self, names: Sequence[str], *, links: bool = False) -> None:
         self._names = tuple(names)
         self._index = {name: node for node, name in enumerate(self._names)}
         # One array per column, in the order of the fields of Steps, Prompts, Tasks and Links.
         self._steps = _columns("diiiii")
-        self._prompts = _columns("iiddi")
-        self._tasks = _columns("iiiiidd")
+        self._prompts = _columns("iqddi")
+        self._tasks = _columns("iiqiidd")
         self._ended, self._outcome = _columns("di")
         self._links = _columns("iidd") if links else None
         self._asked: list[dict[int, int]] = [{} for _ in self._names]
@@ -120,7 +120,8 @@ class Meter:
         self._sent: dict[tuple[type, TaskId, int], tuple[int, float]] = {}
         self._withdrew = np.zeros(len(self._names), np.bool_)
 
-    def extend(self, entries: list[Entry]) -> None:
+    # One flat loop: a call per entry would cost more than all the rest.
+    def extend(self, entries: list[Entry]) -> None:  # noqa: C901, PLR0912
         """Take the next entries of the run, in order."""
         if not entries:
             return
@@ -148,8 +149,15 @@ class Meter:
                     ended.append(nan)
                     outcome.append(UNFINISHED)
                     started.append(
-                        (node, self._index[task.origin], task.prompt, task.stage, task.slot,
-                         action.queued_s, time_s)
+                        (
+                            node,
+                            self._index[task.origin],
+                            task.prompt,
+                            task.stage,
+                            task.slot,
+                            action.queued_s,
+                            time_s,
+                        )
                     )
                 elif kind is not Send:
                     self._end(node, action, time_s)
@@ -190,7 +198,12 @@ class Meter:
                 self._outcome[row] = CANCELLED
         elif isinstance(action, Answer | Fail | Refuse):
             outcome = _OUTCOMES[type(action)]
-            row = self._asked[node].pop(action.prompt)
+            row = self._asked[node].pop(action.prompt, None)
+            if row is None:
+                raise InvariantError(
+                    f"node {self._names[node]} ended prompt {action.prompt} at {time_s} s, which"
+                    " had not arrived there"
+                )
             self._prompts[3][row] = time_s
             self._prompts[4][row] = outcome
             if outcome == FAILED:
