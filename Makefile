@@ -95,7 +95,7 @@ experiments: $(VENV)/.dev ## Reproduce every result of experiments/
 
 .PHONY: benchmarks
 benchmarks: $(VENV)/.dev ## Measure the engine against bare SimPy and Ciw
-	@for script in benchmarks/bench_*.py; do \
+	@for script in benchmarks/[!_]*.py; do \
 		printf '\n\033[1m== %s ==\033[0m\n' "$$script"; \
 		$(BIN)/python "$$script" || failed="$$failed $$script"; \
 	done; \
