@@ -1,0 +1,115 @@
+"""Theorem 1 of the paper, and what is known about a_i < 1 being enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+from dmoa.theory import checks
+from dmoa.theory.load import tasks_per_prompt
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+# Means that differ by less than this share are equal: they went through floating-point sums.
+_EQUAL = 1e-9
+
+
+@dataclass(frozen=True)
+class Sufficiency:
+    """Whether an offered load below the slots at every node is enough for stability.
+
+    ``case`` is ``"proven"``, ``"conjectured"`` or ``"class-dependent"``; ``text`` explains it in
+    full sentences with the source.
+    """
+
+    case: Literal["proven", "conjectured", "class-dependent"]
+    text: str
+
+
+_PROVEN: Final = Sufficiency(
+    "proven",
+    "Offered load below the slots at every node is necessary and sufficient: without forks each "
+    "node works alone, and its unfinished work is that of a single queue (a network of Kelly "
+    "type, Bramson 1996, is a more general case).",
+)
+_CONJECTURED: Final = Sufficiency(
+    "conjectured",
+    "Offered load below the slots at every node is necessary. Service does not depend on the "
+    "task's class, and for such FIFO networks without forks it is also sufficient (Bramson "
+    "1996); with forks and joins no proof is known, but every simulation tried agrees.",
+)
+_CLASS_DEPENDENT: Final = Sufficiency(
+    "class-dependent",
+    "Offered load below the slots at every node is necessary, but may not be enough: the mean "
+    "service time at a node depends on the task's class, and FIFO networks of this kind can be "
+    "unstable below it (Bramson 1994). Check by simulation.",
+)
+
+
+def theorem1_critical_rate_hz(layers: int, proposers: int, service_time_s: ArrayLike) -> float:
+    """Return the critical rate of Theorem 1, λ* = 1 / (α ((k + 1) M + 1)).
+
+    Holds on a complete overlay of equal nodes, and wherever every node is asked as often as it
+    asks. Elsewhere it promises too much: compare ``critical_rate_hz``. With unequal service times
+    the largest counts (Remark 1).
+
+    Args:
+        layers: M ≥ 0.
+        proposers: k ≥ 0.
+        service_time_s: α > 0 in seconds, a number or (n,).
+
+    Returns:
+        Prompts per second and node.
+
+    Raises:
+        ScenarioError: if an argument is out of range.
+
+    Source: arXiv 2412.21200, Theorem 1 and Remark 1.
+
+    >>> round(theorem1_critical_rate_hz(layers=2, proposers=2, service_time_s=1.0), 4)
+    0.1429
+    """
+    slowest = checks.vector(service_time_s, "service_time_s").max()
+    return float(1 / (slowest * tasks_per_prompt(layers, proposers)))
+
+
+def sufficient(layers: int, proposers: int, service_time_s: ArrayLike = 1.0) -> Sufficiency:
+    """Return whether a_i < slots_i at every node, which is necessary, is also sufficient.
+
+    Three cases: no forks (M = 0 or k = 0), proven; forks with a mean service time that depends on
+    the server alone, conjectured; forks with a mean that also depends on the task's class (its
+    stage or origin, as with service by tokens), open in both directions.
+
+    Args:
+        layers: M ≥ 0.
+        proposers: k ≥ 0.
+        service_time_s: mean service times in seconds, in any shape that ``offered_load`` takes.
+
+    Raises:
+        ScenarioError: if an argument is out of range or the shape does not fit.
+
+    Sources: M. Bramson, "Convergence to equilibria for fluid models of FIFO queueing networks",
+    Queueing Systems 22, 1996; "Instability of FIFO queueing networks", Annals of Applied
+    Probability 4(2), 1994.
+
+    >>> sufficient(layers=0, proposers=2).case
+    'proven'
+    >>> sufficient(layers=1, proposers=2).case
+    'conjectured'
+    >>> sufficient(layers=1, proposers=2, service_time_s=[[1.0, 1.0], [3.0, 3.0]]).case
+    'class-dependent'
+    """
+    stages, peers = checks.layer_count(layers), checks.proposer_count(proposers)
+    means = checks.numbers(service_time_s, "service_time_s")
+    nodes = means.shape[-1] if means.ndim else 1
+    means = checks.by_class(means, nodes, stages, "service_time_s")
+    if stages == 0 or peers == 0:
+        return _PROVEN
+    if means.ndim == 3:
+        aggregating = np.diagonal(means[-1])[np.newaxis]
+        means = np.concatenate([means[:-1].reshape(-1, nodes), aggregating])
+    spread = np.ptp(means, axis=0) > _EQUAL * means.max(axis=0)
+    return _CLASS_DEPENDENT if spread.any() else _CONJECTURED

@@ -1,0 +1,171 @@
+"""How long a prompt takes, and how many responses wait for their siblings meanwhile."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmoa.theory import checks
+from dmoa.theory.forkjoin import (
+    SUBSETS_OF_MAX,
+    harmonic,
+    independent_maximum_s,
+    sojourn_alone_s,
+    subsets,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from dmoa.theory.checks import FloatArray
+
+
+def sojourn_time_s(
+    layers: int, proposers: int, service_time_s: float, task_rate_hz: float
+) -> float:
+    """Return the mean sojourn time of a prompt, T ≈ (M H_{k+1} + 1) / (μ - Λ).
+
+    Treats the k + 1 queues of a layer as independent M/M/1 queues. Exact for k = 0 (product form);
+    else an approximation, in simulations within 3 % in most cells for ρ ≤ 0.8. Equal nodes,
+    exponential service, one slot, no link delay.
+
+    Args:
+        layers: M ≥ 0.
+        proposers: k ≥ 0.
+        service_time_s: mean 1/μ > 0 in seconds.
+        task_rate_hz: Λ ≥ 0 tasks per second at each node, ((k + 1) M + 1) λ for equal nodes.
+
+    Returns:
+        Seconds; ``math.inf`` where Λ ≥ μ.
+
+    Raises:
+        ScenarioError: if an argument is out of range.
+
+    >>> sojourn_time_s(layers=2, proposers=1, service_time_s=1.0, task_rate_hz=0.5)
+    8.0
+    """
+    layer = independent_maximum_s(
+        checks.proposer_count(proposers) + 1, service_time_s, task_rate_hz
+    )
+    alone = sojourn_alone_s(service_time_s, task_rate_hz)
+    # Without the condition, M = 0 in overload would be 0 times infinity.
+    return layers * layer + alone if checks.layer_count(layers) else alone
+
+
+def sojourn_time_unequal_s(
+    layers: int,
+    proposers: int,
+    origin_spare_rate_hz: float,
+    peer_spare_rates_hz: ArrayLike,
+) -> float:
+    """Return the mean sojourn time of a prompt whose origin and peers differ, M E[max] + W_A.
+
+    The origin asks min(k, d) of its d peers, chosen uniformly in every layer; the expectation of
+    the slowest is taken over the choice too: Σ_{∅≠S} (-1)^{|S|+1} P(S is asked) / Σ_{i∈S} (μ_i -
+    Λ_i) over all sets S of the origin and its peers. Same approximation as ``sojourn_time_s``:
+    independent M/M/1 queues, exponential service, one slot, no link delay.
+
+    Args:
+        layers: M ≥ 0.
+        proposers: k ≥ 0.
+        origin_spare_rate_hz: μ - Λ of the origin; zero or below means saturated.
+        peer_spare_rates_hz: μ_i - Λ_i of the origin's neighbours, (d,), d from 0 to 19.
+
+    Returns:
+        Seconds; ``math.inf`` if a node that takes part is saturated.
+
+    Raises:
+        ScenarioError: if an argument is out of range or there are too many neighbours.
+
+    The slowest of two equal nodes takes 1.5 times as long as one, twice over, and the aggregation:
+
+    >>> round(sojourn_time_unequal_s(2, 1, 0.5, [0.5, 0.5, 0.5]), 6)
+    8.0
+    """
+    depth, asked = checks.layer_count(layers), checks.proposer_count(proposers)
+    own = float(checks.number(origin_spare_rate_hz, "origin_spare_rate_hz"))
+    peers = checks.few(
+        peer_spare_rates_hz, "peer_spare_rates_hz", at_least=0, at_most=SUBSETS_OF_MAX - 1
+    )
+    asked = min(asked, peers.size)
+    forks = depth > 0 and asked > 0
+    if own <= 0 or (forks and (peers <= 0).any()):
+        return math.inf
+    if not forks:
+        return (depth + 1) / own
+    total, members = subsets(peers)
+    chance = _chance_all_asked(peers.size, asked)[members.astype(np.intp)]
+    sign = (-1.0) ** members
+    # Sets of peers alone, then the same sets with the origin, which always proposes.
+    slowest = np.sum((-sign * chance)[1:] / total[1:]) + np.sum(sign * chance / (total + own))
+    return depth * float(slowest) + 1 / own
+
+
+def join_buffer_time_s(proposers: int, service_time_s: float, task_rate_hz: float) -> float:
+    """Return how long a response waits for its siblings on average, (H_{k+1} - 1) / (μ - Λ).
+
+    The mean of the slowest of k + 1 independent M/M/1 queues less the mean of one; the same
+    approximation, and conditions, as ``sojourn_time_s``.
+
+    Args:
+        proposers: k ≥ 0.
+        service_time_s: mean 1/μ > 0 in seconds.
+        task_rate_hz: Λ ≥ 0 tasks per second at each node.
+
+    Returns:
+        Seconds; ``math.inf`` where Λ ≥ μ and k ≥ 1.
+
+    Raises:
+        ScenarioError: if an argument is out of range.
+
+    >>> join_buffer_time_s(proposers=1, service_time_s=1.0, task_rate_hz=0.5)
+    1.0
+    """
+    peers = checks.proposer_count(proposers)
+    alone = sojourn_alone_s(service_time_s, task_rate_hz)
+    return (harmonic(peers + 1) - 1) * alone if peers else 0.0
+
+
+def join_buffer_responses(
+    arrival_rate_hz: float, layers: int, proposers: int, service_time_s: float, task_rate_hz: float
+) -> float:
+    """Return the mean number of responses in a node's join buffer, λ M (k + 1) times their wait.
+
+    Little's law for the responses to the node's own prompts; exact given the wait, which is that
+    of ``join_buffer_time_s``.
+
+    Args:
+        arrival_rate_hz: λ > 0 prompts per second at the node.
+        layers: M ≥ 0.
+        proposers: k ≥ 0.
+        service_time_s: mean 1/μ > 0 in seconds.
+        task_rate_hz: Λ ≥ 0 tasks per second at each node.
+
+    Returns:
+        Responses; ``math.inf`` where Λ ≥ μ, M ≥ 1 and k ≥ 1.
+
+    Raises:
+        ScenarioError: if an argument is out of range.
+
+    Source: J. D. C. Little, "A proof for the queuing formula L = λW", Operations Research 9, 1961.
+
+    >>> join_buffer_responses(0.1, layers=2, proposers=1, service_time_s=1.0, task_rate_hz=0.5)
+    0.4
+    """
+    rate = checks.scalar(arrival_rate_hz, "arrival_rate_hz")
+    depth = checks.layer_count(layers)
+    wait = join_buffer_time_s(proposers, service_time_s, task_rate_hz)
+    return rate * depth * (proposers + 1) * wait if depth else 0.0
+
+
+def _chance_all_asked(peers: int, asked: int) -> FloatArray:
+    """Return the chance that a given set of 0, 1, … peers is among those asked, (peers + 1,)."""
+    ways = math.comb(peers, asked)
+    return np.array(
+        [
+            math.comb(peers - size, asked - size) / ways if size <= asked else 0.0
+            for size in range(peers + 1)
+        ]
+    )
