@@ -34,12 +34,14 @@ def derive(key: int, *labels: int | str) -> int:
     True
     """
     for label in labels:
+        # Mixed before the label comes in: the keys of near seeds differ in a few bits, as labels do.
+        key = mix64(key + _GOLDEN & _MASK)
         if isinstance(label, str):
             for byte in label.encode():
                 key = mix64((key ^ byte) + _GOLDEN & _MASK)
             key = mix64(key + 0x100 & _MASK)
         else:
-            key = mix64(mix64(key + _GOLDEN & _MASK) + label * _GOLDEN & _MASK)
+            key = mix64(key + label * _GOLDEN & _MASK)
     return key
 
 

@@ -1,0 +1,93 @@
+"""Each claim is seen to fire on a node that was corrupted on purpose."""
+
+import pytest
+
+from dmoa.core import Content, MessageReceived, PromptArrived, Task, TaskId, layered
+from dmoa.core.invariants import _claims, check
+from dmoa.errors import InvariantError
+from tests.core.driver import hear, node
+
+SOME = Content(10)
+OWN, FOREIGN = TaskId("a", 0, 0, 0), TaskId("b", 0, 0, 0)
+
+
+def busy():
+    """A node with an own task in service, a peer's waiting, and one response of two in hand."""
+    one = node(layered(1, 2), peers="bc", queue_max=3)
+    hear(one, PromptArrived(0, SOME), MessageReceived("b", Task(FOREIGN, SOME)))
+    return one
+
+
+def serve_too_many(one):
+    one._station.serving.add(one._station.queue.popleft()[0])
+
+
+def free_a_slot(one):
+    one._station.serving.clear()
+
+
+def wait_too_long(one):
+    one._station.places = one._station.slots
+
+
+def take_too_much(one):
+    one._station.places = 1
+    one._station.queue.clear()
+
+
+def double(one):
+    one._station.queue.append((FOREIGN, SOME, 0.0))
+    one._station.foreign += 1
+
+
+def miscount_peers(one):
+    one._station.foreign += 1
+
+
+def miscount_reserved(one):
+    one._station.reserved += 1
+
+
+def add_an_own_task(one):
+    one._station.queue.append((TaskId("a", 0, 0, 1), SOME, 0.0))
+
+
+def await_nothing(one):
+    one._coordinator.flights[0].gatherings[0].joined = True
+
+
+def miscount_joining(one):
+    one._coordinator.joining += 1
+
+
+def strand_an_own_task(one):
+    one._coordinator.flights[1] = one._coordinator.flights.pop(0)
+
+
+CLAIMS = [
+    (serve_too_many, "more tasks in service than slots"),
+    (free_a_slot, "a slot is free while a task waits"),
+    (wait_too_long, "the queue is longer than its bound"),
+    (take_too_much, "more places taken than there are"),
+    (double, "a task is present twice"),
+    (miscount_peers, "peers' tasks are miscounted"),
+    (miscount_reserved, "reserved places are miscounted"),
+    (add_an_own_task, "own tasks take more places than are reserved"),
+    (await_nothing, "a prompt awaits nothing"),
+    (miscount_joining, "the join buffer is miscounted"),
+    (strand_an_own_task, "an unawaited own task is present"),
+]
+
+
+@pytest.mark.parametrize(("corrupt", "problem"), CLAIMS, ids=[one.__name__ for one, _ in CLAIMS])
+def test_a_broken_node_is_found_and_tells_its_story(corrupt, problem):
+    one = busy()
+    corrupt(one)
+    with pytest.raises(InvariantError, match=f"^node a: {problem}\n") as caught:
+        check(one)
+    assert caught.value.story == one.story()
+    assert "PromptArrived" in caught.value.story[0]
+
+
+def test_every_claim_is_broken_once():
+    assert {problem for problem, _ in _claims(busy())} == {problem for _, problem in CLAIMS}

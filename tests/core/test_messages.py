@@ -1,0 +1,64 @@
+"""What travels: plain MessagePack arrays, closed to nonsense."""
+
+import msgpack
+import msgspec
+import pytest
+
+from dmoa.core import Content, Message, Refusal, Response, Task, TaskId, task_position
+
+TASK = TaskId("a", 7, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("message", "wire"),
+    [
+        (Task(TASK, Content(12)), ["task", ["a", 7, 1, 2, 0], [12, None]]),
+        (Task(TASK, Content(3, "why?")), ["task", ["a", 7, 1, 2, 0], [3, "why?"]]),
+        (Response(TASK, Content(5, "so")), ["response", ["a", 7, 1, 2, 0], [5, "so"]]),
+        (Refusal(TASK, "queue full", 4), ["refusal", ["a", 7, 1, 2, 0], "queue full", 4]),
+    ],
+    ids=["task", "task with text", "response", "refusal"],
+)
+def test_the_wire_is_plain_messagepack_both_ways(message, wire):
+    encoded = msgspec.msgpack.encode(message)
+    assert msgpack.unpackb(encoded) == wire
+    assert msgspec.msgpack.decode(msgpack.packb(wire), type=Message) == message
+
+
+def test_an_attempt_may_be_left_out():
+    wire = msgpack.packb(["task", ["a", 7, 1, 2], [12]])
+    assert msgspec.msgpack.decode(wire, type=Message) == Task(TASK, Content(12))
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        ["task", ["a", -1, 1, 2, 0], [12]],
+        ["task", ["a", 7, -1, 2, 0], [12]],
+        ["task", ["a", 7, 1, -1, 0], [12]],
+        ["task", ["a", 7, 1, 2, -1], [12]],
+        ["task", ["a", 7, 1, 2, 0], [-12]],
+        ["refusal", ["a", 7, 1, 2, 0], "queue full", -4],
+        ["task", ["a", 7, 1, 2, 0], [1.5]],
+        ["task", ["a", 7, 1, 2, 0]],
+        ["order", ["a", 7, 1, 2, 0], [12]],
+        {"task": 1},
+    ],
+    ids=str,
+)
+def test_decoding_refuses_negative_numbers_and_other_nonsense(wire):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(msgpack.packb(wire), type=Message)
+
+
+def test_messages_are_values():
+    assert Task(TASK, Content(12)) == Task(TaskId("a", 7, 1, 2), Content(12))
+    assert hash(TASK) == hash(TaskId("a", 7, 1, 2, attempt=0))
+    with pytest.raises(AttributeError):
+        TASK.slot = 3  # type: ignore[misc]  # frozen, which is what is tested
+
+
+def test_no_two_tasks_share_a_position():
+    slots, stages = (0, 1, 2**20 - 1), (0, 1, 1023)
+    positions = [task_position(p, s, slot) for p in range(3) for s in stages for slot in slots]
+    assert positions == sorted(set(positions))

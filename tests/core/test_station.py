@@ -1,0 +1,121 @@
+"""The station: first come, first served; a bound that is kept; promises that are kept."""
+
+import pytest
+
+from dmoa.core import (
+    Action,
+    Content,
+    MessageReceived,
+    PromptArrived,
+    Refusal,
+    Refuse,
+    Response,
+    Send,
+    ServiceEnded,
+    StartService,
+    Task,
+    TaskId,
+    layered,
+)
+from dmoa.core.actions import CancelService
+from dmoa.core.station import Station
+from tests.core.driver import hear, node
+
+ALONE = layered(0, 0)
+SOME = Content(10)
+
+
+def task(number, origin="b"):
+    return TaskId(origin, number, 0, 0)
+
+
+def ask(number, origin="b"):
+    """Send node ``a`` a peer's task."""
+    return MessageReceived(origin, Task(task(number, origin), SOME))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_tasks_start_in_the_order_they_came_as_slots_become_free(slots):
+    one = node(ALONE, slots=slots)
+    order = [ask(0), PromptArrived(0, SOME), ask(1), ask(0, "c"), ask(2)]
+    ids = [task(0), task(0, "a"), task(1), task(0, "c"), task(2)]
+    started: list[Action] = []
+    for time, event in enumerate(order):
+        started += hear(one, event, now=float(time))
+    assert started == [
+        StartService(ids[first], SOME, queued_s=float(first)) for first in range(slots)
+    ]
+    assert one.counts()[:2] == (5 - slots, slots)
+    for ended in range(5):
+        actions = hear(one, ServiceEnded(ids[ended], Content(1)), now=9.0)
+        begun = [action for action in actions if isinstance(action, StartService)]
+        following = ended + slots
+        assert begun == [StartService(ids[n], SOME, float(n)) for n in [following] if n < 5]
+
+
+def test_a_slot_freed_out_of_order_is_used():
+    one = node(ALONE, slots=2)
+    hear(one, ask(0), ask(1), ask(2))
+    actions = hear(one, ServiceEnded(task(1), SOME))
+    assert actions == [Send("b", Response(task(1), SOME)), StartService(task(2), SOME, 0.0)]
+
+
+@pytest.mark.parametrize(("slots", "queue_max"), [(1, 0), (1, 1), (2, 3)])
+def test_no_more_than_queue_max_wait_and_the_refusal_says_how_long_the_queue_is(slots, queue_max):
+    one = node(ALONE, slots=slots, queue_max=queue_max)
+    for number in range(slots + queue_max):
+        assert not any(isinstance(action, Send) for action in hear(one, ask(number)))
+    assert one.counts()[:2] == (queue_max, slots)
+    assert hear(one, ask(99)) == [Send("b", Refusal(task(99), "queue full", queue_max))]
+    assert hear(one, PromptArrived(7, SOME)) == [Refuse(7, queue_max)]
+    assert one.counts() == (queue_max, slots, 0, 0)
+
+
+def test_a_place_is_free_again_when_a_service_ends():
+    one = node(ALONE, queue_max=0)
+    assert hear(one, ask(0)) == [StartService(task(0), SOME, 0.0)]
+    hear(one, ServiceEnded(task(0), SOME))
+    assert hear(one, ask(1)) == [StartService(task(1), SOME, 0.0)]
+
+
+def test_a_queue_without_bound_refuses_nobody():
+    one = node(ALONE)
+    hear(one, *(ask(number) for number in range(1000)))
+    assert one.counts()[:2] == (999, 1)
+
+
+def test_an_accepted_prompt_keeps_its_place_between_its_layers():
+    # One place, given to a prompt that waits for b: c's task is refused though nothing is here.
+    one = node(layered(1, 1), peers="b", queue_max=0)
+    hear(one, PromptArrived(0, SOME), ServiceEnded(task(0, "a"), SOME))
+    assert one.counts() == (0, 0, 1, 1)
+    assert hear(one, ask(0, "c")) == [Send("c", Refusal(task(0, "c"), "queue full", 0))]
+    assert hear(one, PromptArrived(1, SOME)) == [Refuse(1, 0)]
+    reply = MessageReceived("b", Response(TaskId("a", 0, 0, 1), SOME))
+    assert [type(action) for action in hear(one, reply)] == [StartService]
+    hear(one, ServiceEnded(TaskId("a", 0, 1, 0), SOME))
+    assert hear(one, ask(1, "c")) == [StartService(task(1, "c"), SOME, 0.0)]
+
+
+def test_a_refused_prompt_leaves_nothing_behind():
+    one = node(layered(2, 2), queue_max=0)
+    hear(one, ask(0))
+    for number in range(5):
+        hear(one, PromptArrived(number, SOME))
+    assert one.counts() == (0, 1, 0, 0)
+    hear(one, ServiceEnded(task(0), SOME))
+    assert [type(a) for a in hear(one, PromptArrived(5, SOME))] == [Send, Send, StartService]
+
+
+def test_withdrawing_takes_a_waiting_task_out_and_cancels_one_in_service():
+    station = Station("a", slots=1, queue_max=None)
+    actions: list[Action] = []
+    for number in range(3):
+        station.enqueue(task(number, "a"), SOME, 0.0)
+    station.start(actions)
+    station.withdraw(task(1, "a"), actions)
+    assert [entry[0] for entry in station.queue] == [task(2, "a")]
+    station.withdraw(task(0, "a"), actions)
+    assert actions[1:] == [CancelService(task(0, "a"))]
+    assert not station.serving
+    assert not station.end(task(0, "a"))
