@@ -152,8 +152,9 @@ def varma_makowski_s(tasks: int, service_time_s: float, task_rate_hz: float) -> 
 
 
 def expected_maximum_s(spare_rate_hz: ArrayLike) -> float:
-    """Return E[max] of independent exponential times, Σ_{∅≠S} (-1)^{|S|+1} / Σ_{i∈S} (μ_i - Λ_i).
+    """Return the mean maximum of independent exponential times with rates μ_i - Λ_i.
 
+    E[max] = Σ_S (-1)^(s + 1) / Σ_{i in S} (μ_i - Λ_i) over all nonempty sets S, s their size.
     Exact for independent M/M/1 queues in equilibrium, which may be unequal.
 
     Args:
@@ -193,7 +194,7 @@ def sojourn_alone_s(service_time_s: float, task_rate_hz: float) -> float:
 
 
 def _heavy_traffic(count: int) -> float:
-    # Exact fractions: the alternating binomials cancel all digits of a float from K = 40 on.
+    # Exact fractions: for large K the alternating binomials cancel every digit of a float.
     return float(
         sum(
             (

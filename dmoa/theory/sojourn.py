@@ -63,9 +63,10 @@ def sojourn_time_unequal_s(
     """Return the mean sojourn time of a prompt whose origin and peers differ, M E[max] + W_A.
 
     The origin asks min(k, d) of its d peers, chosen uniformly in every layer; the expectation of
-    the slowest is taken over the choice too: Σ_{∅≠S} (-1)^{|S|+1} P(S is asked) / Σ_{i∈S} (μ_i -
-    Λ_i) over all sets S of the origin and its peers. Same approximation as ``sojourn_time_s``:
-    independent M/M/1 queues, exponential service, one slot, no link delay.
+    the slowest is taken over the choice too: E[max] = Σ_S (-1)^(s + 1) P(S is asked) / Σ_{i in S}
+    (μ_i - Λ_i) over all nonempty sets S of the origin and its peers, s their size. Same
+    approximation as ``sojourn_time_s``: independent M/M/1 queues, exponential service, one slot,
+    no link delay.
 
     Args:
         layers: M ≥ 0.

@@ -13,7 +13,7 @@ from dmoa.theory.load import class_load, uniform_inclusion
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from dmoa.theory.checks import FloatArray
+    from dmoa.theory.checks import BoolArray, FloatArray
 
 EDGES_MAX: Final = 100_000
 """Directed edges of the linear program: seconds, not minutes, on one core."""
@@ -50,9 +50,9 @@ def best_inclusion(
 
     They minimise max_i a_i / slots_i over 0 ≤ p_ji ≤ 1 and Σ_i p_ji = min(k, d_j), a linear
     program over the edges of the overlay. Of all optimal choices a second program takes one
-    nearest to the uniform choice in Σ |p - u|, so that prompts still meet as many different
-    peers as the optimum allows; where the uniform choice is optimal, it is returned. The result
-    is the same on every call.
+    nearest to the uniform choice u, by the sum of all abs(p - u), so that prompts still meet as
+    many different peers as the optimum allows; where the uniform choice is optimal, it is
+    returned. The result is the same on every call.
 
     Args:
         adjacency: (n, n), 0 and 1, symmetric, zero diagonal; at most 100 000 ones in rows where
@@ -91,6 +91,15 @@ def best_inclusion(
     free = (chances > 0) & (chances < 1) & (rates > 0)[:, np.newaxis]
     if stages == 0 or not free.any():
         return chances
+    program = _program(free, rates, chances, service, places)
+    chances[program.origin, program.server] = _exact_sums(program, _nearest_optimum(program))
+    return chances
+
+
+def _program(
+    free: BoolArray, rates: FloatArray, chances: FloatArray, service: FloatArray, slots: FloatArray
+) -> _Program:
+    """Write down the program over the free edges, in units of the uniform choice's largest load."""
     origin, server = np.nonzero(free)
     if len(origin) > EDGES_MAX:
         raise ScenarioError(
@@ -99,19 +108,17 @@ def best_inclusion(
             given=len(origin),
             remedy=f"use the uniform choice, or an overlay with at most {EDGES_MAX} directed edges",
         )
-    proposing = np.broadcast_to(service[:-1].sum(axis=0), (nodes, nodes))
+    proposing = np.broadcast_to(service[:-1].sum(axis=0), free.shape)
     load = class_load(rates, chances, service)
-    scale = (load / places).max()
-    program = _Program(
+    unit = (load / slots).max()
+    return _Program(
         origin=origin,
         server=server,
         uniform=chances[origin, server],
-        work=rates[origin] * proposing[origin, server] / scale,
-        base=load / scale,
-        slots=places,
+        work=rates[origin] * proposing[origin, server] / unit,
+        base=load / unit,
+        slots=slots,
     )
-    chances[origin, server] = _exact_sums(program, _nearest_optimum(program))
-    return chances
 
 
 def _nearest_optimum(program: _Program) -> FloatArray:
