@@ -6,7 +6,7 @@ Error messages and the reference table of ``docs/scenario.md`` are both written 
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 from msgspec import inspect
@@ -58,31 +58,28 @@ def expectation(kind: inspect.Type) -> str:
     """Say in words what a value of this type may be."""
     match kind:
         case inspect.Metadata():
-            return expectation(kind.type)
+            words = expectation(kind.type)
         case inspect.UnionType():
-            return " or ".join(
-                expectation(one) for one in kind.types if not isinstance(one, inspect.NoneType)
-            )
+            kinds = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+            words = " or ".join(expectation(one) for one in kinds)
         case inspect.IntType():
-            return f"a whole number {_range(kind)}"
+            words = f"a whole number {_range(kind)}"
         case inspect.FloatType():
-            return f"a number {_range(kind)}"
+            words = f"a number {_range(kind)}"
         case inspect.LiteralType():
-            return "one of " + ", ".join(repr(value) for value in kind.values)
+            words = " or ".join(repr(value) for value in kind.values)
         case inspect.ListType():
-            return f"a list of 1 to {kind.max_length} entries, each {expectation(kind.item_type)}"
+            words = f"a list of at most {kind.max_length:,}, each {expectation(kind.item_type)}"
         case inspect.DictType():
-            return "a table {node = {peer = probability}}"
+            words = "a table {node = {peer = probability}}"
         case _:
-            length = getattr(kind, "max_length", None)
-            return f"a text of at most {length} characters"
+            words = f"a text of at most {getattr(kind, 'max_length', 0):,} characters"
+    return words
 
 
 def _metadata(kind: inspect.Type) -> inspect.Metadata:
-    if isinstance(kind, inspect.Metadata):
-        return kind
-    assert isinstance(kind, inspect.UnionType)
-    return next(one for one in kind.types if isinstance(one, inspect.Metadata))
+    parts = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return next(part for part in parts if isinstance(part, inspect.Metadata))
 
 
 @cache
@@ -93,8 +90,7 @@ def keys(section: str) -> dict[str, Key]:
     'a number from 0 to below 1'
     """
     struct = SECTIONS[section] if section else schema.Scenario
-    described = inspect.type_info(struct)
-    assert isinstance(described, inspect.StructType)
+    described = cast("inspect.StructType", inspect.type_info(struct))
     types = {field.name: field.type for field in msgspec.structs.fields(struct)}
     found = {}
     for field in described.fields:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dmoa.errors import ScenarioError
@@ -70,6 +71,16 @@ def _grid(overlay: Overlay, *, torus: bool) -> nx.Graph[Any]:
     return nx.convert_node_labels_to_integers(graph)
 
 
+def _random_regular(overlay: Overlay) -> nx.Graph[Any]:
+    import networkx as nx  # imported here: it takes longer than the whole command line
+
+    made = nx.random_regular_graph(overlay.degree, overlay.nodes, seed=overlay.seed)
+    # Its nodes come in the order of its edges; ours are numbered in order.
+    graph: nx.Graph[Any] = nx.empty_graph(overlay.nodes)
+    graph.add_edges_from(sorted(made.edges))
+    return graph
+
+
 def _check_random(overlay: Overlay) -> None:
     nodes = overlay.nodes or 0
     degree, near, attachments = overlay.degree, overlay.neighbours, overlay.attachments
@@ -133,30 +144,20 @@ def generate(overlay: Overlay) -> nx.Graph[Any]:
             "give fewer nodes or edges",
         )
     nodes, seed = overlay.nodes, overlay.seed
-    match overlay.topology:
-        case "ring":
-            return nx.cycle_graph(nodes)
-        case "path":
-            return nx.path_graph(nodes)
-        case "star":
-            return nx.star_graph((nodes or 0) - 1)
-        case "complete":
-            return nx.complete_graph(nodes)
-        case "grid" | "torus":
-            return _grid(overlay, torus=overlay.topology == "torus")
-        case "tree":
-            return nx.full_rary_tree(overlay.branching, nodes)
-        case "random-regular":
-            return nx.convert_node_labels_to_integers(
-                nx.random_regular_graph(overlay.degree, nodes, seed=seed), ordering="sorted"
-            )
-        case "erdos-renyi":
-            return nx.gnp_random_graph(nodes, overlay.probability, seed=seed)
-        case "watts-strogatz":
-            return nx.watts_strogatz_graph(
-                nodes, overlay.neighbours, overlay.probability, seed=seed
-            )
-        case "barabasi-albert":
-            return nx.barabasi_albert_graph(nodes, overlay.attachments, seed=seed)
-        case _:
-            return nx.random_geometric_graph(nodes, overlay.radius, seed=seed)
+    makers: dict[str, Callable[[], nx.Graph[Any]]] = {
+        "ring": lambda: nx.cycle_graph(nodes),
+        "path": lambda: nx.path_graph(nodes),
+        "star": lambda: nx.star_graph((nodes or 0) - 1),
+        "complete": lambda: nx.complete_graph(nodes),
+        "grid": lambda: _grid(overlay, torus=False),
+        "torus": lambda: _grid(overlay, torus=True),
+        "tree": lambda: nx.full_rary_tree(overlay.branching, nodes),
+        "random-regular": lambda: _random_regular(overlay),
+        "erdos-renyi": lambda: nx.gnp_random_graph(nodes, overlay.probability, seed=seed),
+        "watts-strogatz": lambda: nx.watts_strogatz_graph(
+            nodes, overlay.neighbours, overlay.probability, seed=seed
+        ),
+        "barabasi-albert": lambda: nx.barabasi_albert_graph(nodes, overlay.attachments, seed=seed),
+        "geometric": lambda: nx.random_geometric_graph(nodes, overlay.radius, seed=seed),
+    }
+    return makers[overlay.topology]()

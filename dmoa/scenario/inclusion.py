@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,21 @@ if TYPE_CHECKING:
 
 _PATH = "plan.weights"
 _ROUNDING = 1e-9
+_LISTED_MAX = 20
 
 Rows = tuple[tuple[float, ...], ...]
+
+
+def unknown_node(name: str, path: str, names: Sequence[str]) -> ScenarioError:
+    """Make the error for a node that is not in the overlay; the nearest name is suggested.
+
+    >>> print(unknown_node("paris", "nodes.paris", ["Paris", "Rome"]))
+    nodes.paris: there is no such node, but 'paris' was given; did you mean 'Paris'?
+    """
+    close = difflib.get_close_matches(name, names, n=1)
+    shown = ", ".join(names[:_LISTED_MAX]) + (", ..." if len(names) > _LISTED_MAX else "")
+    remedy = f"did you mean {close[0]!r}?" if close else f"known are: {shown}"
+    return ScenarioError("there is no such node", path=path, given=name, remedy=remedy)
 
 
 def table_inclusion(
@@ -38,9 +52,7 @@ def table_inclusion(
     known = dict(zip(names, peers, strict=True))
     for name, row in weights.items():
         if name not in known:
-            raise ScenarioError(
-                "there is no such node", path=f"{_PATH}.{name}", remedy=nearest(name, known)
-            )
+            raise unknown_node(name, f"{_PATH}.{name}", names)
         neighbours = [names[peer] for peer in known[name]]
         for peer in row:
             if peer not in neighbours:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario.text_files import read_text
@@ -82,8 +82,8 @@ def _graphml(text: str, file: str | Path) -> nx.Graph[Any]:
         raise _malformed(file, "a document type is not accepted, because it can define entities")
     try:
         # Entities, the danger of parsing foreign XML, were refused above.
-        ElementTree.fromstring(text)  # noqa: S314
-    except ElementTree.ParseError as error:
+        ET.fromstring(text)  # noqa: S314
+    except ET.ParseError as error:
         line, column = error.position
         raise _malformed(file, str(error).partition(":")[0], line, column + 1) from None
     try:
@@ -136,25 +136,33 @@ def _node_link(text: str, file: str | Path) -> nx.Graph[Any]:
         raise _malformed(file, error.msg, error.lineno, error.colno) from None
     except RecursionError:
         raise _malformed(file, "it nests too deep") from None
-    if not isinstance(data, dict) or not isinstance(data.get("nodes"), list):
+    table = data if isinstance(data, dict) else {}
+    # Files written by networkx before 3.4 say "links".
+    edges = "edges" if "edges" in table else "links"
+    if not (isinstance(table.get("nodes"), list) and isinstance(table.get(edges), list)):
         raise _malformed(file, 'node-link JSON has lists "nodes" and "edges"')
-    # Files of networkx before 3.4 say "links".
-    edges = "edges" if "edges" in data else "links"
-    if not isinstance(data.get(edges), list):
-        raise _malformed(file, 'node-link JSON has lists "nodes" and "edges"')
-    known = [node.get("id") if isinstance(node, dict) else None for node in data["nodes"]]
-    for number, node in enumerate(known):
-        if not isinstance(node, str | int):
-            raise _malformed(file, f'nodes[{number}] must be {{"id": text or number}}')
-    for number, edge in enumerate(data[edges]):
-        ends = [edge.get("source"), edge.get("target")] if isinstance(edge, dict) else [None]
-        if not all(isinstance(end, str | int) for end in ends):
-            raise _malformed(file, f'{edges}[{number}] must be {{"source": id, "target": id}}')
-        for end in ends:
-            if end not in known:
-                raise _malformed(file, f"{edges}[{number}] names {end!r}, which is no node")
+    problem = _broken_entry(table["nodes"], table[edges], edges)
+    if problem is not None:
+        raise _malformed(file, problem)
     try:
-        graph: nx.Graph[Any] = nx.node_link_graph(data, edges=edges)
+        graph: nx.Graph[Any] = nx.node_link_graph(table, edges=edges)
     except (nx.NetworkXException, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _malformed(file, str(error) or type(error).__name__) from None
     return graph
+
+
+def _broken_entry(nodes: list[object], edges: list[object], key: str) -> str | None:
+    known = set()
+    for number, node in enumerate(nodes):
+        name = node.get("id") if isinstance(node, dict) else None
+        if not isinstance(name, str | int):
+            return f'nodes[{number}] must be {{"id": text or number}}'
+        known.add(name)
+    for number, edge in enumerate(edges):
+        ends = [edge.get("source"), edge.get("target")] if isinstance(edge, dict) else [None]
+        for end in ends:
+            if not isinstance(end, str | int):
+                return f'{key}[{number}] must be {{"source": id, "target": id}}'
+            if end not in known:
+                return f"{key}[{number}] names {end!r}, which is no node"
+    return None

@@ -76,16 +76,21 @@ def build_overlay(overlay: Overlay, graph: nx.Graph[Any] | None = None) -> Neigh
     )
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """List the first few names.
+
+    >>> some(list("abcdefg"))
+    'a, b, c, d, e and 2 more'
+    """
     more = f" and {len(names) - _LISTED_MAX} more" if len(names) > _LISTED_MAX else ""
     return ", ".join(names[:_LISTED_MAX]) + more
 
 
 def _position(attributes: dict[str, Any]) -> tuple[float, float] | None:
-    pos = attributes.get("pos")
-    pair = pos if pos is not None else (attributes.get("longitude"), attributes.get("latitude"))
+    place = (attributes.get("longitude"), attributes.get("latitude"))
+    pair: Any = attributes.get("pos", place)
     try:
-        x, y = (float(value) for value in pair)
+        x, y = map(float, pair)
     except (TypeError, ValueError):
         return None
     return (x, y) if abs(x) + abs(y) < float("inf") else None
@@ -181,7 +186,7 @@ def _notes(
     isolated = [name for i, name in enumerate(names) if not peers[i] and i not in asked]
     if isolated:
         have = "node has" if len(isolated) == 1 else "nodes have"
-        notes.append(f"{len(isolated)} {have} no neighbours and answer alone: {_some(isolated)}")
+        notes.append(f"{len(isolated)} {have} no neighbours and answer alone: {some(isolated)}")
     parts = _components(peers)
     if parts > 1:
         notes.append(f"the overlay is disconnected: {parts} parts that never ask each other")

@@ -110,7 +110,7 @@ def with_values(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
     return from_dict(override(to_dict(scenario), values))
 
 
-def value_at(scenario: Scenario, path: str) -> Any:
+def value_at(scenario: Scenario, path: str) -> object:
     """Look a value up by its dotted path; ``None`` where it is optional and absent.
 
     Raises:
@@ -124,7 +124,7 @@ def value_at(scenario: Scenario, path: str) -> Any:
         return getattr(scenario.nodes.get(steps[1]), steps[2], None)
     if path not in paths():
         raise ScenarioError("no such key", path=path, remedy=nearest(path, paths()))
-    found: Any = scenario
+    found: object = scenario
     for step in steps:
         found = getattr(found, step)
     return found

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario.checks import check
-from dmoa.scenario.choices import CHOICES, REQUIRED, bound_keys, takers, taken
+from dmoa.scenario.choices import CHOICES, REQUIRED, bound_keys, taken, takers
 from dmoa.scenario.fields import SECTIONS, Key, keys
 from dmoa.scenario.generators import grid_shape
 from dmoa.scenario.schema import Scenario
@@ -32,29 +33,41 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? {listing}" if close else listing
 
 
-def plain(value: Any, path: str = "", depth: int = 0) -> Any:
-    """Copy a value into plain Python: string keys, lists, finite numbers (numpy's too).
+def plain(data: object, path: str = "") -> dict[str, Any]:
+    """Copy nested values into plain Python: text keys, lists, finite numbers (numpy's too).
 
     Raises:
-        ScenarioError: A number is NaN or infinite, a key is no text, or tables nest too deep.
+        ScenarioError: It is no table, a number is NaN or infinite, a key is no text, or tables
+            nest too deep.
 
     >>> plain({"a": (1, 2.5)})
     {'a': [1, 2.5]}
     """
+    if not isinstance(data, Mapping):
+        raise ScenarioError("a scenario is a table of tables", given=_shortened(data))
+    return {name: _plain(value, name, 1) for name, value in _text_keys(data, path)}
+
+
+def _text_keys(table: Mapping[Any, Any], path: str) -> Iterator[tuple[str, object]]:
+    for key, value in table.items():
+        if not isinstance(key, str):
+            raise ScenarioError("keys must be text", path=path, given=key)
+        yield key, value
+
+
+def _plain(value: object, path: str, depth: int) -> object:
     if depth > _DEPTH_MAX:
         raise ScenarioError(f"tables may nest {_DEPTH_MAX} deep", path=path)
     if isinstance(value, Mapping):
-        copy = {}
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise ScenarioError("keys must be text", path=path, given=key)
-            copy[key] = plain(item, f"{path}.{key}" if path else key, depth + 1)
-        return copy
+        below = _text_keys(value, path)
+        return {name: _plain(item, f"{path}.{name}", depth + 1) for name, item in below}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return [_plain(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
         return int(value)
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if isinstance(value, numbers.Real):
         if not math.isfinite(value):
             raise ScenarioError(
                 "must be finite", path=path, given=float(value), remedy="give a number"
@@ -64,12 +77,9 @@ def plain(value: Any, path: str = "", depth: int = 0) -> Any:
 
 
 def _remedy(key: Key, value: object) -> str:
-    if isinstance(value, str) and "'" in key.expected:
-        choices = [part.strip("'") for part in key.expected.removeprefix("one of ").split(", ")]
-        close = difflib.get_close_matches(value, choices, n=1)
-        if close:
-            return f"did you mean {close[0]!r}?"
-    return f"meaning: {key.description}"
+    choices = re.findall(r"'([^']+)'", key.expected)
+    close = difflib.get_close_matches(str(value), choices, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"meaning: {key.description}"
 
 
 def _value(key: Key, value: object, path: str) -> object:
@@ -114,12 +124,12 @@ def _fill(data: dict[str, Any], section: str) -> dict[str, Any]:
     selector = CHOICES[section][0]
     choice = data.get(selector, keys(section)[selector].default)
     wanted = taken(section, choice)
-    for name in data:
+    for name, value in data.items():
         if name in bound_keys(section) and name not in wanted:
             raise ScenarioError(
                 f"{selector} {choice!r} does not take this key",
                 path=f"{section}.{name}",
-                given=_shortened(data[name]),
+                given=_shortened(value),
                 remedy=f"remove it, or choose one of: {', '.join(takers(section, name))}",
             )
     filled = dict(data)
@@ -134,7 +144,9 @@ def _fill(data: dict[str, Any], section: str) -> dict[str, Any]:
         if name not in filled and default is not None:
             filled[name] = default
     if choice in ("grid", "torus"):
-        rows, columns = grid_shape(*(filled.get(key) for key in ("nodes", "rows", "columns")))
+        rows, columns = grid_shape(
+            filled.get("nodes"), filled.get("rows"), filled.get("columns"), str(choice)
+        )
         filled["nodes"] = rows * columns
     return filled
 
@@ -163,23 +175,24 @@ def from_dict(data: Mapping[str, Any]) -> Scenario:
             made[name] = _value(top[name], value, name)
     for section in SECTIONS:
         if section == "nodes.NAME":
-            own = raw.get("nodes", {})
-            if not isinstance(own, dict):
-                raise ScenarioError(
-                    "must be a table",
-                    path="nodes",
-                    given=_shortened(own),
-                    remedy="write [nodes.NAME] above its keys",
-                )
-            made["nodes"] = {
-                node: _section(values, section, f"nodes.{node}") for node, values in own.items()
-            }
+            made["nodes"] = _nodes(raw.get("nodes", {}))
             continue
         values = _section(raw.get(section, {}), section, section)
         made[section] = _fill(values, section) if section in CHOICES else values
     scenario = msgspec.convert(made, Scenario)
     check(scenario)
     return scenario
+
+
+def _nodes(data: object) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise ScenarioError(
+            "must be a table",
+            path="nodes",
+            given=_shortened(data),
+            remedy="write [nodes.NAME] above its keys",
+        )
+    return {name: _section(own, "nodes.NAME", f"nodes.{name}") for name, own in data.items()}
 
 
 def to_dict(scenario: Scenario) -> dict[str, Any]:
@@ -194,7 +207,7 @@ def to_dict(scenario: Scenario) -> dict[str, Any]:
     return {key: _without_none(value) for key, value in built.items()}
 
 
-def _without_none(value: Any) -> Any:
+def _without_none(value: object) -> object:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return value

@@ -8,7 +8,7 @@ overlays): :mod:`dmoa.scenario.choices` says to which, and with which default.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,25 +17,9 @@ NODES_MAX = 1_000_000
 SEED_MAX = 2**63 - 1
 
 
-def _meta(
-    description: str,
-    unit: str = "",
-    *,
-    gt: float | None = None,
-    ge: float | None = None,
-    lt: float | None = None,
-    le: float | None = None,
-    max_length: int | None = None,
-) -> Meta:
-    return Meta(
-        gt=gt,
-        ge=ge,
-        lt=lt,
-        le=le,
-        max_length=max_length,
-        description=description,
-        extra={"unit": unit},
-    )
+def _meta(description: str, unit: str = "", **limits: float) -> Meta:
+    keywords: dict[str, Any] = dict(limits)
+    return Meta(description=description, extra={"unit": unit}, **keywords)
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -107,9 +91,7 @@ class Plan(_Section, frozen=True):
     weights: (
         Annotated[
             Literal["best"] | dict[str, dict[str, float]],
-            _meta(
-                "chance of asking each peer in a layer: `best` (the linear program) or {node = {peer = probability}}"
-            ),
+            _meta("chance of asking each peer in a layer; `best` solves the linear program"),
         ]
         | None
     ) = None
@@ -317,7 +299,7 @@ class Run(_Section, frozen=True):
         Annotated[
             float,
             _meta(
-                "simulated time; absent: 5000 times the largest mean service time",
+                "simulated time; absent: 5000 times the largest mean service time, or the end of a later trace",
                 "s",
                 gt=0,
                 le=1e13,

@@ -1,0 +1,207 @@
+"""Resolving a scenario: its overlay, files and nodes' own values become a set-up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dmoa.errors import ScenarioError
+from dmoa.scenario.choices import bound_keys
+from dmoa.scenario.distributions import Empirical
+from dmoa.scenario.inclusion import check_inclusion, table_inclusion, unknown_node
+from dmoa.scenario.overlays import GRAPH, Neighbours, build_overlay, some
+from dmoa.scenario.overrides import override
+from dmoa.scenario.parse import from_dict, to_dict
+from dmoa.scenario.recorded import RecordedPrompt, read_prompts, read_service_times
+from dmoa.scenario.schema import NodeValues, Scenario
+from dmoa.scenario.setup import Setup
+from dmoa.scenario.token_service import TokenService
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import numpy as np
+    from numpy.typing import NDArray
+
+_HORIZON_SERVICE_TIMES = 5000
+
+
+def resolve(
+    scenario: Scenario,
+    graph: nx.Graph[Any] | None = None,
+    inclusion: Sequence[Sequence[float]] | NDArray[np.float64] | None = None,
+) -> Setup:
+    """Resolve a scenario against its overlay.
+
+    Args:
+        scenario: The scenario.
+        graph: A networkx graph to use instead of ``overlay.topology``.
+        inclusion: For ``plan.weights = "best"``: the chances that the linear program gives,
+            ``(n, n)`` with origins in rows, or a row over the peers of each node.
+
+    Raises:
+        ScenarioError: The overlay, a file or a node's value is wrong.
+
+    >>> from dmoa.scenario import from_dict
+    >>> resolve(from_dict({})).peers[0]
+    (1, 7)
+    """
+    if graph is not None:
+        removed = dict.fromkeys((f"overlay.{key}" for key in bound_keys("overlay")), None)
+        scenario = from_dict(override(to_dict(scenario), {**removed, "overlay.topology": GRAPH}))
+    else:
+        scenario = from_dict(to_dict(scenario))
+    overlay = build_overlay(scenario.overlay, graph)
+    recorded = _read_recorded(scenario)
+    values = _read_values(scenario)
+    own = _own_values(scenario, overlay.names)
+    rates = _arrival_rates(scenario, own, recorded)
+    tokens = _mean_tokens(scenario, recorded)
+    speed = tuple(1.0 if o.speed is None else o.speed for o in own)
+    alike = _service_means(scenario, own, values, overlay, tokens)
+    means = tuple(mean / factor for mean, factor in zip(alike, speed, strict=True))
+    station = scenario.station
+    return Setup(
+        scenario=scenario,
+        names=overlay.names,
+        peers=overlay.peers,
+        arrival_rate_hz=rates,
+        service_time_s=means,
+        slots=tuple(station.slots if o.slots is None else o.slots for o in own),
+        queue_max=tuple(station.queue_max if o.queue_max is None else o.queue_max for o in own),
+        inclusion=_inclusion(scenario, overlay, inclusion),
+        horizon_s=_horizon_s(scenario, means, recorded),
+        prompt_tokens=tokens[0],
+        response_tokens=tokens[1],
+        speed=speed,
+        service_values_s=values,
+        recorded=recorded,
+        positions=overlay.positions,
+        notes=(*overlay.notes, *_notes(scenario, overlay)),
+    )
+
+
+def _horizon_s(
+    scenario: Scenario, means: tuple[float, ...], recorded: tuple[RecordedPrompt, ...]
+) -> float:
+    if scenario.run.horizon_s is not None:
+        return scenario.run.horizon_s
+    end_s = recorded[-1].time_s if recorded else 0.0
+    return max(_HORIZON_SERVICE_TIMES * max(means), end_s)
+
+
+def _own_values(scenario: Scenario, names: tuple[str, ...]) -> list[NodeValues]:
+    known = set(names)
+    for name in scenario.nodes:
+        if name not in known:
+            raise unknown_node(name, f"nodes.{name}", names)
+    common = NodeValues()
+    return [scenario.nodes.get(name, common) for name in names]
+
+
+def _read_recorded(scenario: Scenario) -> tuple[RecordedPrompt, ...]:
+    arrivals = scenario.arrivals
+    if arrivals.file is None:
+        return ()
+    recorded = read_prompts(arrivals.file, arrivals.time_scale or 1.0)
+    if recorded[-1].time_s == 0:
+        raise ScenarioError(
+            "all its prompts come at one time, so it has no rate",
+            path="arrivals.file",
+            given=arrivals.file,
+            remedy="use process 'burst'",
+        )
+    return recorded
+
+
+def _read_values(scenario: Scenario) -> tuple[float, ...]:
+    service = scenario.service
+    if service.file is not None:
+        return read_service_times(service.file)
+    return tuple(service.values or ())
+
+
+def _arrival_rates(
+    scenario: Scenario, own: list[NodeValues], recorded: tuple[RecordedPrompt, ...]
+) -> tuple[float, ...]:
+    common = scenario.arrivals.arrival_rate_hz
+    if common is None:
+        return (len(recorded) / recorded[-1].time_s / len(own),) * len(own)
+    rates = tuple(common if o.arrival_rate_hz is None else o.arrival_rate_hz for o in own)
+    if not any(rates):
+        raise ScenarioError(
+            "no node has prompts",
+            path="nodes",
+            remedy="give one of them an arrival_rate_hz above 0",
+        )
+    return rates
+
+
+def _mean_tokens(scenario: Scenario, recorded: tuple[RecordedPrompt, ...]) -> tuple[float, float]:
+    if not recorded:
+        return scenario.tokens.prompt_tokens, scenario.tokens.response_tokens
+    count = len(recorded)
+    prompts = sum(prompt.prompt_tokens for prompt in recorded)
+    return prompts / count, sum(prompt.response_tokens for prompt in recorded) / count
+
+
+def _service_means(
+    scenario: Scenario,
+    own: list[NodeValues],
+    values: tuple[float, ...],
+    overlay: Neighbours,
+    tokens: tuple[float, float],
+) -> list[float]:
+    """Mean service time of each node before its speed counts."""
+    service, plan = scenario.service, scenario.plan
+    if service.distribution == "empirical":
+        return [Empirical(values).mean] * len(own)
+    if service.distribution != "tokens":
+        common = service.service_time_s or 0.0
+        return [common if o.service_time_s is None else o.service_time_s for o in own]
+    by_tokens = TokenService.of(service)
+    asked = [min(plan.proposers, len(peers)) for peers in overlay.peers]
+    return [
+        by_tokens.task_time_s(plan.layers, count, *tokens, plan.instruction_tokens)
+        for count in asked
+    ]
+
+
+def _inclusion(
+    scenario: Scenario,
+    overlay: Neighbours,
+    given: Sequence[Sequence[float]] | NDArray[np.float64] | None,
+) -> tuple[tuple[float, ...], ...] | None:
+    plan = scenario.plan
+    if plan.selection == "uniform":
+        return None
+    if isinstance(plan.weights, dict):
+        return table_inclusion(plan.weights, overlay.names, overlay.peers, plan.proposers)
+    if given is None:
+        raise ScenarioError(
+            "the best weights must be computed first",
+            path="plan.weights",
+            given="best",
+            remedy="give inclusion=, for example from dmoa.theory.best_inclusion",
+        )
+    return check_inclusion(given, overlay.names, overlay.peers, plan.proposers)
+
+
+def _notes(scenario: Scenario, overlay: Neighbours) -> list[str]:
+    plan, notes = scenario.plan, []
+    if plan.layers == 0:
+        return []
+    few = [
+        name
+        for name, own in zip(overlay.names, overlay.peers, strict=True)
+        if len(own) < plan.proposers
+    ]
+    if few:
+        have = "node has" if len(few) == 1 else "nodes have"
+        notes.append(
+            f"{len(few)} {have} fewer than {plan.proposers} neighbours and ask all of them: "
+            + some(few)
+        )
+    quorum = plan.quorum or 1
+    if any(len(own) + 1 < quorum for own in overlay.peers):
+        notes.append(f"where a layer has fewer than {quorum} responses, all of them are needed")
+    return notes
