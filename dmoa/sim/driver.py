@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import simpy
@@ -17,7 +16,6 @@ import simpy
 from dmoa.core import (
     Content,
     Event,
-    Message,
     MessageReceived,
     Node,
     PromptArrived,
@@ -30,12 +28,13 @@ from dmoa.core import (
 )
 from dmoa.core.actions import CancelService
 from dmoa.errors import UnstableError
+from dmoa.sim.world import World
+from dmoa.trace.codec import Entry
 
-Entry = tuple[float, int, Event, list[Any], int, int, int, int]
 Observer = Callable[[list[Entry]], None]
 
-CHUNK = 8192
-"""Entries are handed to the observers in lists of about this length."""
+CHUNK = 512
+"""Entries are handed to the observers in lists of about this length: short ones stay in the cache."""
 
 # Events at one time happen in this order of kinds, then of nodes, then as they were scheduled:
 # a tie never depends on how the kernel numbers its events across nodes.
@@ -52,24 +51,6 @@ class Occurrence(simpy.Event):
         self.callbacks = callbacks
         self.node = node
         self.payload = payload
-
-
-@dataclass(frozen=True)
-class World:
-    """What surrounds the nodes in one replication; every draw is keyed.
-
-    Attributes:
-        arrivals: for each node its prompts to come, as (time_s, tokens), in order of time.
-        serve: (server, task, content) -> (service time in seconds, response).
-        link: (sender, receiver, message) -> delay in seconds, or None for a lost message; None
-            in place of the function where no message takes time or is lost.
-        queue_length_max: tasks waiting at one node at which the run stops.
-    """
-
-    arrivals: Sequence[Iterator[tuple[float, int]]]
-    serve: Callable[[int, TaskId, Content], tuple[float, Content]]
-    link: Callable[[int, int, Message], float | None] | None
-    queue_length_max: int
 
 
 class Simulation:
@@ -99,17 +80,24 @@ class Simulation:
         self._log: list[Entry] = []
         self._cancelled: set[TaskId] = set()
         self._numbers = [0] * len(nodes)
-        self._last_s = 0.0
+        self._last_s = self._horizon_s = 0.0
         self._step = self._stepper()
 
-    def run(self, horizon_s: float) -> float:
-        """Run until ``horizon_s``; return the time at which the run ended.
+    @property
+    def ended_s(self) -> float:
+        """When the run ended: at the horizon; or at the last event, where it was stopped by a
+        limit, or prompts stopped arriving and all that they caused has happened.
+        """
+        drained = self._env.peek() == float("inf")
+        return self._last_s if drained or self._env.now < self._horizon_s else self._horizon_s
 
-        That is the horizon, or the last event where prompts stop arriving and all have ended.
+    def run(self, horizon_s: float) -> None:
+        """Run until ``horizon_s``, or until nothing more happens.
 
         Raises:
             UnstableError: a queue reached the limit. What happened until then was observed.
         """
+        self._horizon_s = horizon_s
         for node in range(len(self._nodes)):
             self._expect_prompt(node)
         # A run allocates much and makes no reference cycles: collecting them costs a fifth of
@@ -122,7 +110,6 @@ class Simulation:
             if collecting:
                 gc.enable()
             self._flush()
-        return horizon_s if self._env.peek() < float("inf") else self._last_s
 
     def _expect_prompt(self, node: int) -> None:
         arrival = next(self._world.arrivals[node], None)
@@ -151,12 +138,13 @@ class Simulation:
     def _stepper(self) -> Callable[[int, Event], None]:
         """Make the function that lets a node hear an event; a closure, for speed."""
         env, names, index, world = self._env, self._names, self._index, self._world
-        steps = [node.step for node in self._nodes]
-        counts = [node.counts for node in self._nodes]
-        link, serve, limit = world.link, world.serve, world.queue_length_max
+        nodes, check = self._nodes, self._check
+        steps = [node.step for node in nodes]
+        counts = [node.counts for node in nodes]
+        transmit, serve, limit = world.transmit, world.serve, world.queue_length_max
         inbox: deque[tuple[int, Event]] = deque()
         schedule = env.schedule
-        ends = [self._on_end]
+        ends, hears = [self._on_end], [self._on_event]
 
         def step(node: int, event: Event) -> None:
             """Hear an event, and all that follows from it at other nodes without delay."""
@@ -174,16 +162,24 @@ class Simulation:
                         schedule(Occurrence(ends, node, ended), _ENDS + node, service_s)
                     elif kind is Send:
                         heard = MessageReceived(names[node], action.message)
-                        if link is None:
-                            inbox.append((index[action.to], heard))
-                        else:
-                            self._deliver(node, index[action.to], heard)
+                        to = index[action.to]
+                        if transmit is None:
+                            inbox.append((to, heard))
+                        elif (delay_s := transmit(action.message)) is not None:
+                            schedule(Occurrence(hears, to, heard), _DELIVERS + to, delay_s)
                     elif kind is SetTimer:
-                        self._set_timer(node, action)
+                        fired = TimerFired(action.timer)
+                        schedule(Occurrence(hears, node, fired), _TIMES + node, action.at_s - now)
                     elif kind is CancelService:
                         self._cancelled.add(action.task)
+                if check is not None:
+                    check(nodes[node])
                 if waiting >= limit:
-                    raise UnstableError("the limit run.queue_length_max was reached", node=names[node], queue_length=waiting)
+                    raise UnstableError(
+                        "the limit run.queue_length_max was reached",
+                        node=names[node],
+                        queue_length=waiting,
+                    )
                 if not inbox:
                     break
                 node, event = inbox.popleft()

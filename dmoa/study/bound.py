@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 DENSE_NODES_MAX = 4096
 """Overlays up to this size are handled as (n, n) matrices."""
 
+FORMULA_PEERS_MAX = 19
+"""The formula for unequal nodes sums over all sets of peers."""
+
 
 class Sufficiency(msgspec.Struct, frozen=True):
     """Whether an offered load below the slots everywhere is enough: the case, and why."""
@@ -119,7 +122,7 @@ def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bou
     # Remark 1 takes the slowest; a batch of slots works like a server that many times as fast.
     slowest = float((np.asarray(service, float) / slots).max())
     enough = theory.sufficient(plan.layers, plan.proposers, service)
-    waiting, sojourn = _means(setup, rates, chances, service, load)
+    waiting, sojourn = _means(setup, rates, chances, service)
     return Bound(
         critical_rate_hz=theory.critical_rate_hz(rates, load, slots),
         theorem1_critical_rate_hz=theory.theorem1_critical_rate_hz(
@@ -136,3 +139,73 @@ def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bou
         sojourn_time_s=sojourn,
         notes=notes,
     )
+
+
+def adjacency(setup: Setup) -> Floats:
+    """Give who may ask whom, (n, n), 0 and 1, origins in rows.
+
+    Raises:
+        ScenarioError: the overlay has too many nodes for a dense matrix.
+    """
+    n = len(setup.names)
+    if n > DENSE_NODES_MAX:
+        raise ScenarioError(
+            f"theory is computed for at most {DENSE_NODES_MAX} nodes",
+            path="overlay.nodes",
+            given=n,
+            remedy="take a smaller overlay of the same kind",
+        )
+    matrix = np.zeros((n, n))
+    for origin, peers in enumerate(setup.peers):
+        matrix[origin, list(peers)] = 1
+    return matrix
+
+
+def _inclusion(setup: Setup) -> Floats:
+    """Give the chance p[j, i] that origin j asks i in a layer, as its selection has it."""
+    matrix = adjacency(setup)
+    if setup.inclusion is None:
+        return theory.uniform_inclusion(matrix, setup.scenario.plan.proposers)
+    for origin, peers in enumerate(setup.peers):
+        matrix[origin, list(peers)] = setup.inclusion[origin]
+    return matrix
+
+
+def _best_inclusion(setup: Setup) -> Floats:
+    plan = setup.scenario.plan
+    return theory.best_inclusion(
+        adjacency(setup),
+        np.array(setup.arrival_rate_hz),
+        plan.proposers,
+        setup.stage_service_time_s(),
+        layers=plan.layers,
+        slots=np.array(setup.slots),
+    )
+
+
+def _rates(setup: Setup) -> Floats:
+    return np.array(setup.arrival_rate_hz)
+
+
+def _means(
+    setup: Setup, rates: Floats, chances: Floats, service: Floats
+) -> tuple[list[float] | None, float | None]:
+    """Approximate the waiting time per node and the sojourn time, where formulas are known."""
+    plan = setup.scenario.plan
+    if max(setup.slots) > 1 or setup.by_tokens:
+        return None, None
+    moments = [setup.service(node) for node in range(len(setup.names))]
+    cv = np.array([max(m.second_moment / m.mean**2 - 1, 0.0) ** 0.5 for m in moments])
+    means = theory.node_means(rates, chances, service, plan.layers, cv)
+    if setup.scenario.service.distribution != "exponential":
+        return means.waiting_time_s.tolist(), None
+    spare = 1 / service - means.task_rate_hz
+    if any(len(peers) > FORMULA_PEERS_MAX for peers in setup.peers):
+        return means.waiting_time_s.tolist(), None
+    sojourns = [
+        theory.sojourn_time_unequal_s(
+            plan.layers, plan.proposers, spare[origin], spare[list(peers)]
+        )
+        for origin, peers in enumerate(setup.peers)
+    ]
+    return means.waiting_time_s.tolist(), float(np.average(sojourns, weights=rates))

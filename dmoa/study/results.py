@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import to_builtins
+
 from dmoa.scenario import Setup
 from dmoa.study.bound import Bound, jsonable
 from dmoa.trace import Estimate, Track, Verdict
@@ -52,7 +54,34 @@ class SimulationResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON object of ``dmoa simulate --json``."""
-        ...
+        limit = self.theory
+        return jsonable(
+            {
+                "engine": self.engine,
+                "seed": self.seed,
+                "replications": self.replications,
+                "horizon_s": self.horizon_s,
+                "warmup_s": self.warmup_s,
+                "stationary": self.stationary,
+                "verdict": self.verdict.status,
+                "evidence": to_builtins(self.verdict),
+                "theory": {
+                    "critical_rate_hz": limit.critical_rate_hz,
+                    "theorem1_critical_rate_hz": limit.theorem1_critical_rate_hz,
+                    "best_critical_rate_hz": limit.best_critical_rate_hz,
+                    "offered_load_max": limit.offered_load_max,
+                    "bottleneck": limit.bottleneck,
+                    "sojourn_time_s": limit.sojourn_time_s,
+                    "sufficient": limit.sufficient.case,
+                },
+                "summary": to_builtins(self.summary),
+                "nodes": to_builtins(self.nodes),
+                "prompts": self.prompts,
+                "digest": self.digest,
+                "stopped": self.stopped,
+                "notes": self.notes,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -78,3 +107,14 @@ class CapacityResult:
     estimate: float | None
     bottleneck: str
     verdicts: list[RateVerdict]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the JSON object of ``dmoa capacity --json``."""
+        return jsonable(
+            {
+                "critical_rate_hz": self.critical_rate_hz,
+                "empirical": {"low": self.low, "high": self.high, "estimate": self.estimate},
+                "bottleneck": self.bottleneck,
+                "verdicts": to_builtins(self.verdicts),
+            }
+        )

@@ -27,7 +27,9 @@ for, and the node's state after it: waiting, serving, joining, unfinished."""
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first object of a trace: what was run, as a map.
 
-    ``names`` are the nodes, in the order that the entries number them.
+    ``names`` are the nodes, in the order that the entries number them. ``peers`` (indices of
+    whom each may ask) and ``inclusion`` (their chances, for weighted selection) make a trace
+    replayable without the files that its scenario names.
     """
 
     names: list[str]
@@ -36,6 +38,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     replication: int
     dmoa: str
     scenario: dict[str, Any] = {}
+    peers: list[list[int]] = []
+    inclusion: list[list[float]] | None = None
     format: Literal["dmoa-trace"] = "dmoa-trace"
     version: int = VERSION
 

@@ -1,0 +1,76 @@
+"""One replication of a scenario: build the nodes and their world, run, measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmoa import __version__
+from dmoa.errors import UnstableError
+from dmoa.scenario import Setup, to_dict
+from dmoa.scenario.nodes import build_nodes, run_key
+from dmoa.sim import Simulation, build_world
+from dmoa.trace.codec import Header, TraceWriter
+from dmoa.trace.meter import Meter, Track
+
+ENGINE = "simpy"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Which replication to run; ``trace`` is the file for its entries, if any."""
+
+    setup: Setup
+    seed: int
+    replication: int
+    trace: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A replication's columns, digest, messages ignored by kind, and the limit it hit, if any."""
+
+    track: Track
+    digest: str
+    ignored: dict[str, int]
+    stopped: str | None
+
+
+def header(job: Job) -> Header:
+    """Describe a run so that its trace can be replayed without the files it was made from."""
+    setup = job.setup
+    return Header(
+        names=list(setup.names),
+        engine=ENGINE,
+        seed=job.seed,
+        replication=job.replication,
+        dmoa=__version__,
+        scenario=to_dict(setup.scenario),
+        peers=[list(peers) for peers in setup.peers],
+        inclusion=None if setup.inclusion is None else [list(row) for row in setup.inclusion],
+    )
+
+
+def replicate(job: Job) -> Outcome:
+    """Run one replication in this process.
+
+    Raises:
+        ScenarioError: the trace cannot be written.
+        InvariantError: a bug.
+    """
+    setup = job.setup
+    key = run_key(job.seed, job.replication)
+    nodes = build_nodes(setup, key)
+    meter = Meter(setup.names, links=setup.scenario.links.delay_s > 0)
+    stopped = None
+    with TraceWriter(job.trace, header(job)) as writer:
+        simulation = Simulation(nodes, build_world(setup, key), (writer.extend, meter.extend))
+        try:
+            simulation.run(setup.horizon_s)
+        except UnstableError as error:
+            stopped = str(error)
+        digest = writer.digest()
+    ignored = {
+        kind: sum(node.ignored[kind] for node in nodes) for kind in ("duplicate", "late", "stranger")
+    }
+    return Outcome(meter.track(simulation.ended_s), digest, ignored, stopped)

@@ -1,0 +1,209 @@
+"""Simulate a scenario: replications, warm-up, measures with intervals, verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmoa.errors import ScenarioError
+from dmoa.scenario import Scenario, Setup
+from dmoa.study.bound import Bound, bound, prepare
+from dmoa.study.pool import cores, run_all
+from dmoa.study.replication import ENGINE, Job, Outcome, replicate
+from dmoa.study.results import NodeSummary, SimulationResult
+from dmoa.trace import (
+    Estimate,
+    Measures,
+    Track,
+    Verdict,
+    estimate,
+    little,
+    measure,
+    mser5,
+    series,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Progress = Callable[[int, int], None]
+
+POOL_TASKS_MIN = 100_000
+"""Below this many expected tasks starting worker processes takes longer than the work."""
+
+WARMUP_CELLS = 1000
+"""The run is cut into this many cells to find the warm-up, which ends at a cell's end."""
+
+FINITE = ("burst", "trace")
+"""Arrival processes that end: their runs are measured whole, without a warm-up."""
+
+
+def simulate(
+    scenario: Scenario | Setup,
+    *,
+    graph: nx.Graph[Any] | None = None,
+    workers: int | None = None,
+    trace: Path | str | None = None,
+    progress: Progress | None = None,
+) -> SimulationResult:
+    """Simulate independent replications of a scenario and measure them.
+
+    Little's law is checked in every replication. The same scenario and seed give the same digest
+    whatever the number of workers.
+
+    Args:
+        scenario: a scenario, or a resolved one.
+        graph: a networkx graph in place of the overlay that the scenario names.
+        workers: processes to use; None: all cores where the work is worth it.
+        trace: file for the entries of replication 0; a name that holds ``{replication}`` is
+            written for every replication.
+        progress: called with the replications finished and to be done.
+
+    Raises:
+        ScenarioError: the scenario does not fit its overlay, or the trace cannot be written.
+        InvariantError: a bug; Little's law does not hold, for example.
+
+    >>> from dmoa.scenario import load
+    >>> result = simulate(load("ring", ["run.horizon_s=500", "run.replications=2"]))
+    >>> result.prompts["arrived"] >= result.prompts["answered"] > 1000
+    True
+    """
+    setup = prepare(scenario, graph)
+    limit = bound(setup)
+    outcomes = _run(setup, limit, workers, trace, progress)
+    tracks = tuple(outcome.track for outcome in outcomes)
+    stopped = next((outcome.stopped for outcome in outcomes if outcome.stopped), None)
+    warmup_s, stationary = _warmup(setup, tracks, stopped)
+    slots = np.array(setup.slots)
+    measures = []
+    for track in tracks:
+        little(track, warmup_s)
+        measures.append(measure(track, warmup_s, slots=slots))
+    return SimulationResult(
+        engine=ENGINE,
+        seed=setup.scenario.run.seed,
+        replications=len(outcomes),
+        horizon_s=setup.horizon_s,
+        warmup_s=warmup_s,
+        stationary=stationary,
+        verdict=_judge(setup, limit, tracks, stopped),
+        theory=limit,
+        summary=_summarise(measures),
+        nodes=_by_node(setup, limit, measures),
+        prompts=_count(tracks),
+        digest=_digest(outcomes),
+        stopped=stopped,
+        notes=[*limit.notes, *_remarks(setup, outcomes)],
+        setup=setup,
+        tracks=tracks,
+    )
+
+
+def _run(
+    setup: Setup,
+    limit: Bound,
+    workers: int | None,
+    trace: Path | str | None,
+    progress: Progress | None,
+) -> list[Outcome]:
+    run = setup.scenario.run
+    jobs = [
+        Job(setup, run.seed, replication, _trace_file(trace, replication))
+        for replication in range(run.replications)
+    ]
+    if workers is None:
+        workers = cores() if expected_tasks(setup) > POOL_TASKS_MIN else 1
+    outcomes: dict[int, Outcome] = {}
+    for job, outcome in run_all(replicate, jobs, min(workers, len(jobs))):
+        outcomes[job.replication] = outcome
+        if progress is not None:
+            progress(len(outcomes), len(jobs))
+    return [outcomes[job.replication] for job in jobs]
+
+
+def _trace_file(trace: Path | str | None, replication: int) -> Path | None:
+    if trace is None:
+        return None
+    name = str(trace)
+    if "{replication}" in name:
+        return Path(name.replace("{replication}", str(replication)))
+    return Path(name) if replication == 0 else None
+
+
+def expected_tasks(setup: Setup) -> float:
+    """Count the tasks that a simulation will serve, roughly: all replications, no overload."""
+    plan, run = setup.scenario.plan, setup.scenario.run
+    per_second = sum(
+        rate * ((min(plan.proposers, len(peers)) + 1) * plan.layers + 1)
+        for rate, peers in zip(setup.arrival_rate_hz, setup.peers, strict=True)
+    )
+    span_s = setup.horizon_s
+    if setup.scenario.arrivals.prompts is not None:
+        span_s = min(span_s, setup.scenario.arrivals.prompts / sum(setup.arrival_rate_hz))
+    return per_second * span_s * run.replications
+
+
+def _warmup(setup: Setup, tracks: tuple[Track, ...], stopped: str | None) -> tuple[float, bool]:
+    """Find where the observation window starts, and whether what follows is stationary."""
+    if stopped or setup.scenario.arrivals.process in FINITE:
+        return 0.0, False
+    grid_s = np.linspace(0.0, setup.horizon_s, WARMUP_CELLS + 1)
+    mean = np.mean([series(track, "unfinished", grid_s) for track in tracks], axis=0)
+    found = mser5(mean)
+    # Where the run never settles a later window is no better than the whole.
+    return (float(grid_s[found.truncated]), True) if found.stationary else (0.0, False)
+
+
+def _judge(
+    setup: Setup, limit: Bound, tracks: tuple[Track, ...], stopped: str | None
+) -> Verdict:
+    ...
+
+
+def _summarise(measures: list[Measures]) -> dict[str, Estimate]:
+    rows = [one.summary() for one in measures]
+    return {name: estimate([row[name] for row in rows]) for name in rows[0]}
+
+
+def _by_node(setup: Setup, limit: Bound, measures: list[Measures]) -> list[NodeSummary]:
+    utilization = np.mean([one.utilization for one in measures], axis=0)
+    queue_length = np.mean([one.queue_length for one in measures], axis=0)
+    return [
+        NodeSummary(name, limit.offered_load[i], float(utilization[i]), float(queue_length[i]))
+        for i, name in enumerate(setup.names)
+    ]
+
+
+def _count(tracks: tuple[Track, ...]) -> dict[str, int]:
+    """Count prompts by how they ended, over all replications and whole runs."""
+    outcome = np.concatenate([track.prompts.outcome for track in tracks])
+    counts = {
+        name: int((outcome == code).sum())
+        for name, code in (
+            ("answered", ANSWERED),
+            ("failed", FAILED),
+            ("refused", REFUSED),
+            ("unfinished", UNFINISHED),
+        )
+    }
+    return {"arrived": len(outcome), **counts}
+
+
+def _digest(outcomes: list[Outcome]) -> str:
+    """Give the digest of one replication; of several, the SHA-256 of their digests."""
+    if len(outcomes) == 1:
+        return outcomes[0].digest
+    return hashlib.sha256("".join(outcome.digest for outcome in outcomes).encode()).hexdigest()
+
+
+def _remarks(setup: Setup, outcomes: list[Outcome]) -> list[str]:
+    ignored = {
+        kind: sum(outcome.ignored[kind] for outcome in outcomes) for kind in outcomes[0].ignored
+    }
+    said = ", ".join(f"{count} {kind}" for kind, count in ignored.items() if count)
+    return [f"messages ignored by the nodes: {said}"] if said else []
