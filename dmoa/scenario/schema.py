@@ -299,7 +299,7 @@ class Run(_Section, frozen=True):
         Annotated[
             float,
             _meta(
-                "simulated time; absent: 5000 times the largest mean service time, or the end of a later trace",
+                "simulated time; absent: 5000 mean service times, or the end of the trace",
                 "s",
                 gt=0,
                 le=1e13,
