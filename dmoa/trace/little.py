@@ -6,7 +6,7 @@ import numpy as np
 
 from dmoa.errors import InvariantError
 from dmoa.trace.meter import UNFINISHED, Floats, Track
-from dmoa.trace.windows import checked_window, held_s, per_node
+from dmoa.trace.windows import checked_window, held_s, overlap_s, per_node
 
 TOLERANCE = 1e-6
 """Largest relative difference between the two sides that rounding can explain."""
@@ -30,21 +30,17 @@ def little(track: Track, start_s: float = 0.0, end_s: float | None = None) -> fl
     steps, prompts, tasks = track.steps, track.prompts, track.tasks
     held = held_s(track, start_s, end_s)
     left_s = np.where(prompts.outcome == UNFINISHED, track.end_s, prompts.ended_s)
-    stayed = _overlap(prompts.arrived_s, left_s, start_s, end_s)
+    stayed = overlap_s(prompts.arrived_s, left_s, start_s, end_s)
     counted = per_node(track, steps.node, held * steps.unfinished)
     spent = per_node(track, prompts.origin, stayed)
     worst = _compare(track, "prompts", counted, spent, end_s)
 
-    waits = _overlap(tasks.queued_s, tasks.started_s, start_s, end_s)
+    waits = overlap_s(tasks.queued_s, tasks.started_s, start_s, end_s)
     counted = per_node(track, steps.node, held * steps.waiting)
     spent = per_node(track, tasks.server, waits)
     spent += per_node(track, steps.node, held * _never_started(track))
     kept = ~track.withdrew
     return max(worst, _compare(track, "waiting tasks", counted * kept, spent * kept, end_s))
-
-
-def _overlap(since: Floats, until: Floats, start_s: float, end_s: float) -> Floats:
-    return np.clip(until, start_s, end_s) - np.clip(since, start_s, end_s)
 
 
 def _never_started(track: Track) -> Floats:

@@ -8,10 +8,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dmoa.trace.meter import ANSWERED, SERVED, Floats, Ints, Links, Prompts, Tasks, Track
+from dmoa.trace.meter import (
+    ANSWERED,
+    FAILED,
+    REFUSED,
+    SERVED,
+    Floats,
+    Ints,
+    Links,
+    Prompts,
+    Tasks,
+    Track,
+)
 from dmoa.trace.windows import checked_window, held_s, node_order, per_node
 
 Count = Literal["waiting", "serving", "joining", "unfinished"]
+"""The counts of a node's state that a time series may show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +35,8 @@ class Measures:
     slots) are exact time averages; ``throughput_hz`` X counts the node's own prompts answered
     in the window per second. ``sojourn_time_s`` W is the mean over prompts answered in the
     window, ``waiting_time_s`` Wq over tasks started in it and ``service_time_s`` over tasks
-    served in it; nan where there are none.
+    served in it; nan where there are none. ``arrived``, ``answered``, ``failed`` and ``refused``
+    count prompts to which that happened in the window, ``unfinished`` those present at its end.
     """
 
     start_s: float
@@ -39,7 +52,9 @@ class Measures:
     service_time_s: float
     arrived: int
     answered: int
-    failed_or_refused: int
+    failed: int
+    refused: int
+    unfinished: int
 
     def summary(self) -> dict[str, float]:
         """Give the seven overall numbers.
@@ -101,7 +116,9 @@ def measure(
         service_time_s=_mean(service_time_s(tasks)[served]),
         arrived=int(arrived.sum()),
         answered=int(answered.sum()),
-        failed_or_refused=int(ended.sum() - answered.sum()),
+        failed=int((ended & (prompts.outcome == FAILED)).sum()),
+        refused=int((ended & (prompts.outcome == REFUSED)).sum()),
+        unfinished=int(((prompts.arrived_s <= end_s) & ~(prompts.ended_s <= end_s)).sum()),
     )
 
 
@@ -128,7 +145,7 @@ def link_delay_s(links: Links) -> Floats:
 def prompt_waiting_time_s(track: Track) -> Floats:
     """Give each prompt's total waiting time (p,): summed over its tasks that were started."""
     waits = waiting_time_s(track.tasks)
-    total = np.bincount(_prompt_rows(track), waits, len(track.prompts.number))
+    total = np.bincount(prompt_rows(track), waits, len(track.prompts.number))
     return total.astype(np.float64, copy=False)
 
 
@@ -142,7 +159,7 @@ def layer_times_s(track: Track) -> Floats:
     tasks, prompts = track.tasks, track.prompts
     stages = int(tasks.stage.max(initial=-1)) + 1
     begun = np.full((len(prompts.number), stages + 1), np.inf)
-    np.minimum.at(begun, (_prompt_rows(track), tasks.stage), tasks.queued_s)
+    np.minimum.at(begun, (prompt_rows(track), tasks.stage), tasks.queued_s)
     if stages:
         answered = prompts.outcome == ANSWERED
         begun[answered, stages] = prompts.ended_s[answered]
@@ -189,7 +206,7 @@ def _integral(track: Track, count: Count, grid: Floats, node: int | None) -> Flo
     return whole if node is not None else whole / len(track.names)
 
 
-def _prompt_rows(track: Track) -> Ints:
+def prompt_rows(track: Track) -> Ints:
     """Find for each task the row of its prompt."""
     prompts, tasks = track.prompts, track.tasks
     numbers = np.unique(prompts.number)

@@ -33,17 +33,27 @@ def node_order(track: Track) -> Ints:
     return np.argsort(nodes.astype(np.uint16) if small else nodes, kind="stable")
 
 
+def since_until(track: Track) -> tuple[Floats, Floats]:
+    """Tell from when to when each step's state held (s,), in seconds."""
+    since = track.steps.time_s
+    order = node_order(track)
+    ordered = since[order]
+    following = np.append(ordered[1:], track.end_s)
+    following[np.diff(track.steps.node[order], append=-1) != 0] = track.end_s
+    until = np.empty_like(since)
+    until[order] = following
+    return since, until
+
+
 def held_s(track: Track, start_s: float, end_s: float) -> Floats:
     """Tell how long each step's state held within the window (s,), in seconds."""
-    steps = track.steps
-    order = node_order(track)
-    since = steps.time_s[order]
-    until = np.append(since[1:], track.end_s)
-    last = np.diff(steps.node[order], append=-1) != 0
-    until[last] = track.end_s
-    held = np.empty_like(since)
-    held[order] = np.clip(until, start_s, end_s) - np.clip(since, start_s, end_s)
-    return held
+    since, until = since_until(track)
+    return overlap_s(since, until, start_s, end_s)
+
+
+def overlap_s(since: Floats, until: Floats, start_s: float, end_s: float) -> Floats:
+    """Tell how much of each span from ``since`` to ``until`` lies within the window."""
+    return np.clip(until, start_s, end_s) - np.clip(since, start_s, end_s)
 
 
 def per_node(track: Track, node: Ints, amounts: Floats) -> Floats:
