@@ -29,8 +29,16 @@ from dmoa.trace.metrics import (
 )
 from dmoa.trace.reference import queue_ref, replay_calls
 from dmoa.trace.replay import Difference, ReplayReport, replay
-from dmoa.trace.statistics import BatchMeans, Estimate, Truncation, batch_means, estimate, mser5
-from dmoa.trace.verdict import Verdict, growth_exponent, verdict
+from dmoa.trace.statistics import (
+    BatchMeans,
+    Estimate,
+    Truncation,
+    batch_means,
+    estimate,
+    mser5,
+    warm_up,
+)
+from dmoa.trace.verdict import Verdict, growth_exponent, judge
 
 __all__ = [
     "ANSWERED",
@@ -59,6 +67,7 @@ __all__ = [
     "estimate",
     "export_jsonl",
     "growth_exponent",
+    "judge",
     "layer_times_s",
     "link_delay_s",
     "little",
@@ -72,6 +81,6 @@ __all__ = [
     "series",
     "service_time_s",
     "sojourn_time_s",
-    "verdict",
     "waiting_time_s",
+    "warm_up",
 ]

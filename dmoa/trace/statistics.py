@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, nan, sqrt
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dmoa.errors import ScenarioError
-from dmoa.trace.meter import Floats
+from dmoa.trace.meter import Floats, Track
+from dmoa.trace.metrics import series
 
 MSER_BATCH = 5
 """Values per batch in MSER-5."""
@@ -19,6 +21,9 @@ BATCHES = 32
 
 BATCHES_MIN = 8
 """Fewest batches that still give an interval."""
+
+WARM_UP_CELLS = 1000
+"""Equal parts that a run is cut into to find its warm-up."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,18 @@ def mser5(values: ArrayLike) -> Truncation:
     # The first of equals: rounding must not choose a cut in a series that repeats itself.
     cut = int(np.argmax(errors <= errors.min() + 1e-12 * errors[0]))
     return Truncation(cut * MSER_BATCH, cut <= count / 2)
+
+
+def warm_up(tracks: Sequence[Track]) -> tuple[float, bool]:
+    """Find the warm-up of replications of one run, in seconds, and whether it was found.
+
+    MSER-5 on the number of unfinished prompts, averaged over the replications and the nodes, up
+    to the end of the shortest. Where that is not stationary no window is better than the whole
+    run, so the warm-up is 0.
+    """
+    grid_s = np.linspace(0, min(track.end_s for track in tracks), WARM_UP_CELLS + 1)
+    cut = mser5([series(track, "unfinished", grid_s) for track in tracks])
+    return (float(grid_s[cut.truncated]), True) if cut.stationary else (0.0, False)
 
 
 @dataclass(frozen=True)

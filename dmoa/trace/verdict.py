@@ -64,7 +64,7 @@ class Verdict:
     busiest: tuple[str, ...]
 
 
-def verdict(tracks: Sequence[Track], arrivals_end_s: float | None = None) -> Verdict:
+def judge(tracks: Sequence[Track], arrivals_end_s: float | None = None) -> Verdict:
     """Judge by doubling the horizon whether replications of one run stay bounded.
 
     Let A(t) be a mean number present from 0 to t. If the number grows as t^β, then
