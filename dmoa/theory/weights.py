@@ -20,10 +20,10 @@ EDGES_MAX: Final = 100_000
 
 SOLVER_TIME_MAX_S: Final = 120.0
 
-# Room for the solver's own rounding when the second program may not exceed the first one's load.
-_ROOM: Final = 1e-9
+# The first program's optimum is attainable but for the rounding of sums over all nodes.
+_ROOM: Final = 1e-11
 # Chances this close to 0 or 1 are the solver's rounding of it.
-_SURE: Final = 1e-9
+_SURE: Final = 1e-8
 
 
 class _Program(NamedTuple):
@@ -92,7 +92,7 @@ def best_inclusion(
     if stages == 0 or not free.any():
         return chances
     program = _program(free, rates, chances, service, places)
-    chances[program.origin, program.server] = _exact_sums(program, _nearest_optimum(program))
+    chances[program.origin, program.server] = _nearest_optimum(program)
     return chances
 
 
@@ -124,16 +124,23 @@ def _program(
 def _nearest_optimum(program: _Program) -> FloatArray:
     """Solve for the least load, then for the least change that attains it."""
     edges = len(program.origin)
-    change = np.concatenate([np.zeros(2 * edges), [1.0]])
-    least = _solve(program, change, load_max=1.0)[-1]
-    change = np.concatenate([np.ones(2 * edges), [0.0]])
-    solution = _solve(program, change, load_max=min(least * (1 + _ROOM), 1.0))
-    chosen: FloatArray = program.uniform + solution[:edges] - solution[edges : 2 * edges]
-    return chosen
+    any_change = np.concatenate([np.zeros(2 * edges), [1.0]])
+    optimum = _solve(program, any_change, load_max=1.0)
+    moved = program.work * (optimum - program.uniform)
+    load = program.base + np.bincount(program.server, moved, len(program.base))
+    least = (load / program.slots).max() * (1 + _ROOM)
+    if least >= 1:
+        return program.uniform
+    least_change = np.concatenate([np.ones(2 * edges), [0.0]])
+    return _solve(program, least_change, load_max=least)
 
 
 def _solve(program: _Program, cost: FloatArray, load_max: float) -> FloatArray:
-    """Minimise a cost over [up, down, load], each node's work at most its slots times load."""
+    """Minimise a cost over [up, down, load], each node's work at most its slots times load.
+
+    Returns:
+        The chances of the free edges, whose sums per origin are kept exactly.
+    """
     # scipy takes a second to import, and most callers never solve a program.
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
@@ -174,8 +181,8 @@ def _solve(program: _Program, cost: FloatArray, load_max: float) -> FloatArray:
             f"the linear program for the best weights was not solved: {result.message}",
             remedy="bring rates and service times closer together, or use the uniform choice",
         )
-    solution: FloatArray = result.x
-    return solution
+    up, down = result.x[:edges], result.x[edges : 2 * edges]
+    return _exact_sums(program, program.uniform + up - down)
 
 
 def _exact_sums(program: _Program, chosen: FloatArray) -> FloatArray:
