@@ -80,16 +80,17 @@ class Simulation:
         self._log: list[Entry] = []
         self._cancelled: set[TaskId] = set()
         self._numbers = [0] * len(nodes)
+        self._expected = len(nodes)
         self._last_s = self._horizon_s = 0.0
         self._step = self._stepper()
 
     @property
     def ended_s(self) -> float:
         """When the run ended: at the horizon; or at the last event, where it was stopped by a
-        limit, or prompts stopped arriving and all that they caused has happened.
+        limit, or prompts stopped arriving and all of them have ended.
         """
-        drained = self._env.peek() == float("inf")
-        return self._last_s if drained or self._env.now < self._horizon_s else self._horizon_s
+        idle = self._expected == 0 and not any(any(node.counts()) for node in self._nodes)
+        return self._last_s if idle or self._env.now < self._horizon_s else self._horizon_s
 
     def run(self, horizon_s: float) -> None:
         """Run until ``horizon_s``, or until nothing more happens.
@@ -113,7 +114,9 @@ class Simulation:
 
     def _expect_prompt(self, node: int) -> None:
         arrival = next(self._world.arrivals[node], None)
-        if arrival is not None:
+        if arrival is None:
+            self._expected -= 1
+        else:
             at_s, tokens = arrival
             delay_s = at_s - self._env.now
             self._env.schedule(Occurrence([self._on_arrival], node, tokens), _ARRIVES+node, delay_s)

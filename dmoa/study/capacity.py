@@ -13,7 +13,7 @@ from dmoa.scenario import Scenario, Setup, with_values
 from dmoa.study.bound import Bound, bound, prepare
 from dmoa.study.results import CapacityResult, RateVerdict, SimulationResult
 from dmoa.study.simulate import FINITE, simulate
-from dmoa.trace import measure
+from dmoa.trace.metrics import measure
 
 if TYPE_CHECKING:
     import networkx as nx

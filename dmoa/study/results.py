@@ -9,7 +9,9 @@ from msgspec import to_builtins
 
 from dmoa.scenario import Setup
 from dmoa.study.bound import Bound, jsonable
-from dmoa.trace import Estimate, Track, Verdict
+from dmoa.trace.meter import Track
+from dmoa.trace.statistics import Estimate
+from dmoa.trace.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, Setup
 from dmoa.study.bound import Bound, bound, prepare
 from dmoa.study.pool import cores, run_all
 from dmoa.study.replication import ENGINE, Job, Outcome, replicate
 from dmoa.study.results import NodeSummary, SimulationResult
-from dmoa.trace import (
-    Estimate,
-    Measures,
-    Track,
-    Verdict,
-    estimate,
-    little,
-    measure,
-    mser5,
-    series,
-    verdict,
-)
+from dmoa.trace.little import little
+from dmoa.trace.meter import ANSWERED, FAILED, REFUSED, UNFINISHED, Track
+from dmoa.trace.metrics import Measures, measure
+from dmoa.trace.statistics import Estimate, estimate, warm_up
+from dmoa.trace.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -35,9 +28,6 @@ Progress = Callable[[int, int], None]
 
 POOL_TASKS_MIN = 100_000
 """Below this many expected tasks starting worker processes takes longer than the work."""
-
-WARMUP_CELLS = 1000
-"""The run is cut into this many cells to find the warm-up, which ends at a cell's end."""
 
 FINITE = ("burst", "trace")
 """Arrival processes that end: their runs are measured whole, without a warm-up."""
@@ -78,7 +68,7 @@ def simulate(
     outcomes = _run(setup, limit, workers, trace, progress)
     tracks = tuple(outcome.track for outcome in outcomes)
     stopped = next((outcome.stopped for outcome in outcomes if outcome.stopped), None)
-    warmup_s, stationary = _warmup(setup, tracks, stopped)
+    warmup_s, stationary = _window(setup, tracks, stopped)
     slots = np.array(setup.slots)
     measures = []
     for track in tracks:
@@ -91,7 +81,7 @@ def simulate(
         horizon_s=setup.horizon_s,
         warmup_s=warmup_s,
         stationary=stationary,
-        verdict=_judge(setup, limit, tracks, stopped),
+        verdict=_verdict(setup, tracks, stopped),
         theory=limit,
         summary=_summarise(measures),
         nodes=_by_node(setup, limit, measures),
@@ -148,21 +138,21 @@ def expected_tasks(setup: Setup) -> float:
     return per_second * span_s * run.replications
 
 
-def _warmup(setup: Setup, tracks: tuple[Track, ...], stopped: str | None) -> tuple[float, bool]:
-    """Find where the observation window starts, and whether what follows is stationary."""
+def _window(setup: Setup, tracks: tuple[Track, ...], stopped: str | None) -> tuple[float, bool]:
+    """Find where the observation window starts, and whether a steady state was seen."""
     if stopped or setup.scenario.arrivals.process in FINITE:
         return 0.0, False
-    grid_s = np.linspace(0.0, setup.horizon_s, WARMUP_CELLS + 1)
-    mean = np.mean([series(track, "unfinished", grid_s) for track in tracks], axis=0)
-    found = mser5(mean)
-    # Where the run never settles a later window is no better than the whole.
-    return (float(grid_s[found.truncated]), True) if found.stationary else (0.0, False)
+    return warm_up(tracks)
 
 
-def _judge(
-    setup: Setup, limit: Bound, tracks: tuple[Track, ...], stopped: str | None
-) -> Verdict:
-    ...
+def _verdict(setup: Setup, tracks: tuple[Track, ...], stopped: str | None) -> Verdict:
+    arrivals_end_s = None
+    if setup.scenario.arrivals.process in FINITE:
+        arrivals_end_s = max(float(track.prompts.arrived_s.max(initial=0.0)) for track in tracks)
+    found = judge(tracks, arrivals_end_s)
+    if stopped is None:
+        return found
+    return replace(found, status="unstable", reason=stopped, horizon_needed_s=None)
 
 
 def _summarise(measures: list[Measures]) -> dict[str, Estimate]:
