@@ -1,0 +1,97 @@
+"""Where the nodes of an overlay are drawn: the same places each time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from dmoa.scenario import Setup
+    from dmoa.trace.meter import Floats
+
+SPRINGS_FROM = 120
+"""Above this many nodes of one part, the exact distances of Kamada and Kawai take too long."""
+
+_CIRCLES = ("ring", "complete", "watts-strogatz")
+_LINE_MAX = 12
+
+
+def place_nodes(setup: Setup) -> Floats:
+    """Place the nodes of an overlay in a plane (n, 2), within 0 to 1 in the longer direction.
+
+    Where the overlay says where its nodes are (geographic ones, grids), there; rings and complete
+    overlays on a circle; short paths on a line; stars around their hub; all else so that
+    distances in the plane follow those in the overlay, each part of it beside the others.
+
+    >>> from dmoa.scenario import from_dict, resolve
+    >>> place_nodes(resolve(from_dict({"overlay": {"topology": "path", "nodes": 3}})))
+    array([[0. , 0. ],
+           [0.5, 0. ],
+           [1. , 0. ]])
+    """
+    n, topology = len(setup.names), setup.scenario.overlay.topology
+    if setup.positions is not None:
+        places = np.array(setup.positions, float)
+    elif topology in _CIRCLES:
+        places = _circle(n)
+    elif topology == "path" and n <= _LINE_MAX:
+        places = np.column_stack([np.arange(n), np.zeros(n)]).astype(float)
+    elif topology == "star":
+        places = np.vstack([[0.0, 0.0], _circle(n - 1)])
+    else:
+        places = _spread(setup)
+    places = places - places.min(axis=0)
+    # Rounded, so that the last bits of an optimiser's result do not reach the file.
+    placed: Floats = np.round(places / (places.max() or 1.0), 4)
+    return placed
+
+
+def _circle(n: int) -> Floats:
+    """Give n places on a circle, clockwise from the top."""
+    angle = 2 * np.pi * np.arange(n) / n
+    return np.column_stack([np.sin(angle), np.cos(angle)])
+
+
+def _spread(setup: Setup) -> Floats:
+    """Lay out each connected part on its own, and set them side by side, the largest first."""
+    import networkx as nx  # imported here: it takes longer than the whole command line
+
+    graph: nx.Graph[Any] = nx.Graph()
+    graph.add_nodes_from(range(len(setup.names)))
+    graph.add_edges_from((i, j) for i, own in enumerate(setup.peers) for j in own)
+    parts = [sorted(part) for part in nx.connected_components(graph)]
+    parts.sort(key=lambda part: (-len(part), part[0]))
+    places = np.zeros((len(graph), 2))
+    left = bottom = height = 0.0
+    width = max(1.5 * len(graph) ** 0.5, float(len(parts[0])) ** 0.5)
+    for part in parts:
+        own = _one_part(graph.subgraph(part), part)
+        size = own.max(axis=0)
+        if left and left + size[0] > width:
+            left, bottom, height = 0.0, bottom - height - 1, 0.0
+        places[part] = own + [left, bottom - size[1]]
+        left += size[0] + 1
+        height = max(height, size[1])
+    return places
+
+
+def _one_part(graph: nx.Graph[Any], nodes: list[int]) -> Floats:
+    """Lay out a connected part, from 0 to about the square root of its nodes."""
+    import networkx as nx
+
+    if len(nodes) == 1:
+        return np.zeros((1, 2))
+    start = {node: place for node, place in zip(nodes, _circle(len(nodes)), strict=True)}
+    if len(nodes) <= SPRINGS_FROM:
+        found = nx.kamada_kawai_layout(graph, pos=start)
+    else:
+        found = nx.spring_layout(graph, pos=start, seed=1, iterations=100)
+    places = np.array([found[node] for node in nodes])
+    # The longer side lies flat: figures are wider than high.
+    axes = np.linalg.svd(places - places.mean(axis=0), full_matrices=False)[2]
+    places = (places - places.mean(axis=0)) @ axes.T
+    places -= places.min(axis=0)
+    return places * (len(nodes) ** 0.5 / places.max())

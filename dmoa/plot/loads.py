@@ -1,0 +1,41 @@
+"""What figures need to know of loads, beside what a `Bound` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dmoa.scenario import Setup
+    from dmoa.trace.meter import Floats
+
+# Loads that differ by less are equal: rounding must not choose the bottleneck.
+_TIE = 1e-9
+
+
+def saturation(setup: Setup, load: Sequence[float]) -> Floats:
+    """Give each node's offered load by its slots, a_i / slots_i (n,); 1 is the limit."""
+    return np.asarray(load, float) / np.asarray(setup.slots, float)
+
+
+def bottlenecks(setup: Setup, load: Sequence[float]) -> list[int]:
+    """Tell which nodes saturate first: one, or several that are equally loaded."""
+    filled = saturation(setup, load)
+    return np.flatnonzero(filled >= filled.max() * (1 - _TIE)).tolist()
+
+
+def asked_hz(setup: Setup, node: int) -> float:
+    """Give the rate Λ_i at which tasks reach a node, M (λ_i + Σ_j λ_j p_ji) + λ_i."""
+    plan, own_hz = setup.scenario.plan, setup.arrival_rate_hz[node]
+    gossip_hz = own_hz
+    for origin, peers in enumerate(setup.peers):
+        if node in peers:
+            chance = (
+                min(plan.proposers, len(peers)) / len(peers)
+                if setup.inclusion is None
+                else setup.inclusion[origin][peers.index(node)]
+            )
+            gossip_hz += setup.arrival_rate_hz[origin] * chance
+    return plan.layers * gossip_hz + own_hz

@@ -1,0 +1,185 @@
+"""The overlay: who may ask whom, who is loaded how much, and who saturates first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmoa.errors import ScenarioError
+from dmoa.plot import style
+from dmoa.plot.layout import place_nodes
+from dmoa.plot.loads import bottlenecks, saturation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    from dmoa.scenario import Setup
+    from dmoa.trace.meter import Floats
+
+NODES_MAX = 2000
+_INSIDE_CHARACTERS_MAX = 3
+_LABELLED_MAX = 60
+_BELOW = ("#F3F7FA", "#8FC3E3", "#0072B2", "#00436B")
+_BEYOND = ("#F5B183", "#D55E00", "#7A2E00")
+
+
+def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes:
+    """Draw the overlay, its nodes coloured by offered load a_i, the bottleneck ringed.
+
+    Blue nodes are below the limit, orange ones beyond it: their queues grow. Where nodes serve
+    several tasks at once, the colour is the load by slots, a_i / slots_i. Nodes stand where the
+    overlay says they are, else where a layout without chance puts them.
+
+    Args:
+        setup: a resolved scenario of at most 2000 nodes.
+        load: offered loads in Erlang (n,), as in ``bound(setup).offered_load``.
+        ax: where to draw; None: a new figure.
+
+    Raises:
+        ScenarioError: there are too many nodes, or not one load for each.
+
+    >>> from dmoa import study
+    >>> from dmoa.scenario import load
+    >>> setup = study.prepare(load("ring"))
+    >>> overlay(setup, study.bound(setup).offered_load).get_title(loc="left")
+    'ring, 8 nodes: λ = 0.2 per node, M = 1, k = 2'
+    """
+    n = len(setup.names)
+    if n > NODES_MAX:
+        raise ScenarioError(
+            f"an overlay is drawn with at most {NODES_MAX} nodes", path="overlay.nodes", given=n,
+            remedy="draw a smaller overlay of the same kind",
+        )
+    if len(load) != n:
+        raise ScenarioError(
+            f"must hold one offered load for each of the {n} nodes", path="load",
+            given=len(load), remedy="take it from bound(setup).offered_load",
+        )
+    places, filled = place_nodes(setup), saturation(setup, load)
+    height = float(np.ptp(places[:, 1]))
+    ax = style.axes_for(ax, 7.0, float(np.clip(1.6 + 5.0 * height, 2.2, 5.6)))
+    size = float(np.clip(4200 / n, 26, 480))
+    _draw_edges(ax, setup, places, size)
+    nodes = _draw_nodes(ax, places, filled, size)
+    _draw_labels(ax, setup, places, filled, nodes, size)
+    _mark_bottlenecks(ax, setup, load, places, size)
+    _add_colour_bar(ax, nodes, filled, per_slot=max(setup.slots) > 1)
+    plan, rates = setup.scenario.plan, setup.arrival_rate_hz
+    mean_hz = style.number(sum(rates) / n)
+    style.label(
+        ax,
+        title=f"{setup.scenario.overlay.topology}, {n} nodes: λ = {mean_hz} per node, "
+        f"M = {plan.layers}, k = {plan.proposers}",
+    )
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.set_aspect("equal", adjustable="box")
+    ax.margins(0.08, 0.08 if height > 0.1 else 2.0)
+    return ax
+
+
+def _draw_edges(ax: Axes, setup: Setup, places: Floats, size: float) -> None:
+    from matplotlib.collections import LineCollection
+
+    pairs = {(i, j) for i, own in enumerate(setup.peers) for j in own}
+    both = sorted((i, j) for i, j in pairs if (j, i) in pairs and i < j)
+    # Many edges are drawn lighter, so that the nodes stay in front.
+    shade = float(np.clip(60 / max(len(pairs), 1), 0.12, 0.8))
+    ax.add_collection(
+        LineCollection(
+            [[places[i], places[j]] for i, j in both], colors=style.INK, linewidths=0.8,
+            alpha=shade, zorder=1,
+        ),
+        autolim=False,
+    )
+    for i, j in sorted((i, j) for i, j in pairs if (j, i) not in pairs):
+        ax.annotate(
+            "", places[j], places[i], zorder=1,
+            arrowprops={"arrowstyle": "->", "color": style.INK, "lw": 0.8, "alpha": shade,
+                        "shrinkA": size**0.5 / 2, "shrinkB": size**0.5 / 2},
+        )
+
+
+def _draw_nodes(ax: Axes, places: Floats, filled: Floats, size: float) -> PathCollection:
+    colours, norm = _scale(float(filled.max()))
+    return ax.scatter(
+        places[:, 0], places[:, 1], s=size, c=filled, cmap=colours, norm=norm,
+        edgecolors=style.INK, linewidths=0.6, zorder=3,
+    )
+
+
+def _scale(top: float) -> tuple[LinearSegmentedColormap, Normalize]:
+    """Make the colours: blue from 0 to 1, orange from 1 up, with a jump at the limit."""
+    from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
+
+    if top <= 1:
+        return LinearSegmentedColormap.from_list("load", _BELOW), Normalize(0, 1)
+    below = [(0.5 * i / (len(_BELOW) - 1), colour) for i, colour in enumerate(_BELOW)]
+    beyond = [(0.5 + 0.5 * i / (len(_BEYOND) - 1), colour) for i, colour in enumerate(_BEYOND)]
+    colours = LinearSegmentedColormap.from_list("load", below + beyond, N=512)
+    return colours, TwoSlopeNorm(1.0, 0.0, top)
+
+
+def _draw_labels(
+    ax: Axes, setup: Setup, places: Floats, filled: Floats, nodes: PathCollection, size: float
+) -> None:
+    """Write short names into the nodes, long ones below; of many nodes, the most loaded ones."""
+    from matplotlib.patheffects import withStroke
+
+    n = len(setup.names)
+    inside = n <= 2 * _LABELLED_MAX and max(map(len, setup.names)) <= _INSIDE_CHARACTERS_MAX
+    shown = range(n)
+    if not inside and n > _LABELLED_MAX:
+        shown = np.argsort(-filled, kind="stable")[:5].tolist()
+    points = size**0.5
+    font = float(np.clip(points * 0.42, 5.0, style.LABEL_PT)) if inside else style.NOTE_PT - 0.5
+    for node in shown:
+        red, green, blue, _ = nodes.cmap(nodes.norm(filled[node]))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
+        ax.annotate(
+            setup.names[node], places[node], xytext=(0, 0 if inside else -points / 2 - 1.5),
+            textcoords="offset points", ha="center", va="center" if inside else "top",
+            fontsize=font, color="white" if inside and dark else style.INK, zorder=5,
+            path_effects=[] if inside else [withStroke(linewidth=2, foreground="white")],
+        )
+
+
+def _mark_bottlenecks(
+    ax: Axes, setup: Setup, load: Sequence[float], places: Floats, size: float
+) -> None:
+    """Ring the node that saturates first, or say that all are equal."""
+    tied = bottlenecks(setup, load)
+    most = style.number(load[tied[0]])
+    if len(tied) == len(setup.names):
+        text = f"all nodes are equally loaded, a = {most}"
+    elif len(tied) == 1:
+        text = f"bottleneck: node {setup.names[tied[0]]}, a = {most}"
+    else:
+        text = f"bottlenecks: {len(tied)} nodes, a = {most} each"
+    if len(tied) < len(setup.names):
+        ax.scatter(
+            places[tied, 0], places[tied, 1], s=(size**0.5 + 6) ** 2, facecolors="none",
+            edgecolors=style.VERMILION, linewidths=1.8, zorder=4,
+        )
+    ax.annotate(text, (0, 1), xycoords="axes fraction", va="bottom", fontsize=style.TICK_PT,
+                color=style.VERMILION if len(tied) < len(setup.names) else style.INK)
+
+
+def _add_colour_bar(ax: Axes, nodes: PathCollection, filled: Floats, *, per_slot: bool) -> None:
+    top = float(filled.max())
+    bar = ax.figure.colorbar(nodes, ax=ax, shrink=0.8, pad=0.02, aspect=28)
+    ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
+    if top > 1:
+        ticks += [1 + (top - 1) / 2, top]
+    bar.set_ticks(ticks, labels=[style.number(tick) for tick in ticks])
+    bar.ax.axhline(1.0, color=style.INK, lw=1.6)
+    bar.ax.tick_params(labelsize=style.TICK_PT, length=2)
+    bar.outline.set_visible(False)  # type: ignore[operator]  # a Spine, typed as a container
+    text = "offered load by slots a / slots" if per_slot else "offered load a"
+    bar.set_label(f"{text} (Erlang)", fontsize=style.LABEL_PT, color=style.INK)

@@ -1,0 +1,103 @@
+"""Rows of a sweep, however they come: as records, or as the DataFrame of `load_sweep`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import Any
+
+from dmoa.errors import ScenarioError
+
+POINTS_MAX = 100_000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One arrival rate of one plan: what was measured, and what theory says. nan is unknown."""
+
+    layers: int
+    proposers: int
+    arrival_rate_hz: float
+    mean: float
+    low: float
+    high: float
+    verdict: str
+    critical_rate_hz: float
+    theorem1_critical_rate_hz: float
+
+
+def read_points(points: Any) -> list[Point]:
+    """Read the points of stability curves, sorted by plan and arrival rate.
+
+    Args:
+        points: mappings, or an object with ``to_dict("records")`` that gives them. Each has
+            ``layers``, ``proposers``, ``arrival_rate_hz`` (or the scenario's paths, such as
+            ``plan.layers``), ``queue_length`` as {mean, low, high} (or the columns
+            ``queue_length_mean``, ...), ``verdict`` and the two critical rates.
+
+    Raises:
+        ScenarioError: there are none, too many, or one lacks a value.
+
+    >>> row = {"layers": 1, "proposers": 2, "arrival_rate_hz": 0.1, "queue_length": {"mean": 0.3}}
+    >>> read_points([row])[0].mean
+    0.3
+    """
+    records: Iterable[Mapping[str, Any]]
+    records = points.to_dict("records") if hasattr(points, "to_dict") else points
+    found = [_point(position, record) for position, record in enumerate(records)]
+    if not 0 < len(found) <= POINTS_MAX:
+        raise ScenarioError(
+            f"stability curves need 1 to {POINTS_MAX:,} points",
+            path="points",
+            given=len(found),
+            remedy="sweep over arrivals.arrival_rate_hz",
+        )
+    return sorted(found, key=lambda point: (point.layers, point.proposers, point.arrival_rate_hz))
+
+
+def _point(position: int, record: Mapping[str, Any]) -> Point:
+    def given(*names: str) -> Any:
+        return next((record[name] for name in names if name in record), None)
+
+    def needed(*names: str) -> float:
+        value = _float(given(*names))
+        if not isfinite(value):
+            raise ScenarioError(
+                f"{names[0]} must be a finite number",
+                path=f"points[{position}]",
+                given=given(*names),
+                remedy=f"name it {' or '.join(names)}",
+            )
+        return value
+
+    queue = given("queue_length")
+    mean, low, high = (
+        _float(_part(queue, part) if queue is not None else given(f"queue_length_{part}"))
+        for part in ("mean", "low", "high")
+    )
+    return Point(
+        layers=int(needed("layers", "plan.layers")),
+        proposers=int(needed("proposers", "plan.proposers")),
+        arrival_rate_hz=needed("arrival_rate_hz", "arrivals.arrival_rate_hz"),
+        mean=mean,
+        low=low,
+        high=high,
+        verdict=str(given("verdict") or "undetermined"),
+        critical_rate_hz=_float(given("critical_rate_hz")),
+        theorem1_critical_rate_hz=_float(given("theorem1_critical_rate_hz")),
+    )
+
+
+def _part(estimate: Any, part: str) -> Any:
+    """Take the mean or an end of the interval from a mapping or an `Estimate`."""
+    if isinstance(estimate, Mapping):
+        return estimate.get(part)
+    return getattr(estimate, part, None)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return nan

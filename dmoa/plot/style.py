@@ -1,0 +1,88 @@
+"""The house style of all figures: colours that everybody can tell apart, thin lines, no frame.
+
+Nothing here touches matplotlib's global state: a figure is made with its own canvas, and each
+artist is told its style, so that figures drawn into a user's own axes keep the user's settings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The palette of Okabe and Ito, "Color Universal Design" (2008), darkest hues first.
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+YELLOW = "#F0E442"
+BLACK = "#000000"
+
+CURVES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+"""Colours of curves, in order; yellow is too light for a thin line on white."""
+
+INK = "#222222"
+MUTED = "#8A8A8A"
+FAINT = "#D0D0D0"
+
+TITLE_PT, LABEL_PT, TICK_PT, NOTE_PT = 10.0, 9.0, 8.0, 7.5
+LINE_PT, THIN_PT = 1.5, 0.7
+
+THEORY_DASHES = (0, (4, 2))
+"""Theory is dashed in every figure, measurement solid."""
+
+
+def axes_for(ax: Axes | None, width_in: float = 6.4, height_in: float = 4.0) -> Axes:
+    """Give the axes to draw into: those given, or a new figure's own, with an Agg canvas.
+
+    Args:
+        ax: the caller's axes, or None.
+        width_in: width of a new figure in inches.
+        height_in: its height.
+
+    >>> axes_for(None).figure.canvas.__class__.__name__
+    'FigureCanvasAgg'
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported here: it takes long
+    from matplotlib.figure import Figure
+
+    if ax is None:
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
+        FigureCanvasAgg(figure)
+        ax = figure.add_subplot()
+    ax.tick_params(labelsize=TICK_PT, width=THIN_PT, length=3, color=MUTED, labelcolor=INK)
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in {"left", "bottom"})
+        spine.set_linewidth(THIN_PT)
+        spine.set_color(MUTED)
+    return ax
+
+
+def label(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
+    """Write the title, set to the left, and the axes' labels, which carry the units."""
+    ax.set_title(title, loc="left", fontsize=TITLE_PT, color=INK)
+    ax.set_xlabel(x, fontsize=LABEL_PT, color=INK)
+    ax.set_ylabel(y, fontsize=LABEL_PT, color=INK)
+
+
+def say_nothing_to_draw(ax: Axes, reason: str) -> Axes:
+    """Write why a figure is empty into its middle: better than to fail after a long run."""
+    ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center",
+            fontsize=LABEL_PT, color=MUTED)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    return ax
+
+
+def number(value: float) -> str:
+    """Write a number with three significant digits, without an exponent where it is short.
+
+    >>> number(0.14285), number(20), number(1234.5), number(2.5e6)
+    ('0.143', '20', '1,234', '2.5e+06')
+    """
+    if 1000 <= abs(value) < 1e6:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
