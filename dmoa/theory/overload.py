@@ -19,10 +19,10 @@ def growth_rate_hz(
 ) -> FloatArray:
     """Return Λ_i - slots_i / s_i where it is positive, else 0: growth beyond the limit is linear.
 
-    At the bottleneck, busy all the time, this is the growth of the tasks owed to it: those in its
-    queue and those that its prompts' later layers have yet to send. The queue alone grows more
-    slowly when M ≥ 1, since late prompts hold their later layers back. At other overloaded nodes
-    it is an upper bound, because the bottleneck also delays what they are sent.
+    At the bottleneck, busy all the time, this is the growth of the tasks owed to it, those in its
+    queue and those that later layers have yet to send, if service does not depend on the task's
+    class. The queue alone grows more slowly when M ≥ 1, since late prompts send their later
+    layers late; so do the queues of other overloaded nodes.
 
     Args:
         task_rate_hz: Λ ≥ 0 tasks per second, (n,), as ``dmoa.theory.task_rate_hz`` returns it.
