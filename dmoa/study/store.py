@@ -119,7 +119,7 @@ class Store:
     def __init__(self, path: Path, manifest: Manifest, points: Sequence[Point]) -> None:
         self.path = path
         with _explained(path):
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            self._db = sqlite3.connect(path.absolute(), timeout=_BUSY_S, isolation_level=None)
         try:
             with _explained(path):
                 self._begin(manifest, points)
@@ -250,16 +250,17 @@ def _damaged(path: Path, what: object) -> ScenarioError:
 
 
 def _manifest(db: sqlite3.Connection, path: Path) -> Manifest | None:
-    """Read what the store is about; None if the file is empty."""
+    """Read what the store is about; None if nothing has been written yet."""
     (health,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if health != "ok":
         raise _damaged(path, health)
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-    if not tables:
+    # A file of one byte is empty to SQLite, but not to whoever wrote the byte.
+    if not tables and path.stat().st_size != 1:
         return None
     if not {"manifest", "points"} <= tables:
         raise ScenarioError(
-            "is an SQLite file of something else",
+            "is a file of something else",
             path="store",
             given=str(path),
             remedy="name another file",
