@@ -1,0 +1,43 @@
+"""A scenario written as TOML, so that what `dmoa check` prints can be saved and run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def to_toml(data: Mapping[str, Any]) -> str:
+    """Write nested plain values as TOML; reading it back gives the same values.
+
+    >>> print(to_toml({"name": "ring", "nodes": {"a b": {"slots": 2}}}))
+    name = "ring"
+    <BLANKLINE>
+    [nodes."a b"]
+    slots = 2
+    """
+    return "\n".join(_lines(data, ())).strip()
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    if path and values:
+        yield ""
+        yield f"[{'.'.join(_key(step) for step in path)}]"
+    for key, value in values.items():
+        yield f"{_key(key)} = {_value(value)}"
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _lines(value, (*path, key))
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _value(key)
+
+
+def _value(value: object) -> str:
+    # JSON's texts, numbers and lists are TOML's, but for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
