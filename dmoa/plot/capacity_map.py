@@ -10,7 +10,8 @@ import numpy as np
 
 from dmoa.errors import ScenarioError
 from dmoa.plot import style
-from dmoa.study.bound import bound, prepare
+from dmoa.plot.loads import overlay_name
+from dmoa.study import bound, prepare
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def critical_rate_map(
     _draw_cells(ax, own, theorem1)
     style.label(
         ax,
-        title=f"Critical rate λ*, {setup.scenario.overlay.topology}, {len(setup.names)} nodes",
+        title=f"Critical rate λ*, {overlay_name(setup)}, {len(setup.names)} nodes",
         x="proposers k",
         y="layers M",
     )
@@ -97,9 +98,8 @@ def _draw_cells(ax: Axes, own: Floats, theorem1: Floats) -> None:
         if abs(bound1 - value) > _SAME * value:
             text += f"\n({style.number(bound1)})"
         red, green, blue, _ = image.cmap(norm(value))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         ax.text(column, row, text, ha="center", va="center", fontsize=style.NOTE_PT,
-                color="white" if dark else style.INK, linespacing=1.1)
+                color=style.readable_on(red, green, blue), linespacing=1.1)
     for spine in ax.spines.values():
         spine.set_visible(False)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)

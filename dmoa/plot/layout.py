@@ -18,13 +18,18 @@ SPRINGS_FROM = 120
 _CIRCLES = ("ring", "complete", "watts-strogatz")
 _LINE_MAX = 12
 
+# Nodes of which half have a neighbour nearer than this, in units of an even spacing, are crowded.
+_CROWDED = 0.35
+_BY_RANK = 0.75
+
 
 def place_nodes(setup: Setup) -> Floats:
     """Place the nodes of an overlay in a plane (n, 2), within 0 to 1 in the longer direction.
 
-    Where the overlay says where its nodes are (geographic ones, grids), there; rings and complete
-    overlays on a circle; short paths on a line; stars around their hub; all else so that
-    distances in the plane follow those in the overlay, each part of it beside the others.
+    Where the overlay says where its nodes are (geographic ones, grids), there, crowds pulled
+    apart; rings and complete overlays on a circle; paths on a line, long ones in rows; stars
+    around their hub; all else so that distances in the plane follow those in the overlay, each
+    part of it beside the others.
 
     >>> from dmoa.scenario import from_dict, resolve
     >>> place_nodes(resolve(from_dict({"overlay": {"topology": "path", "nodes": 3}})))
@@ -34,11 +39,11 @@ def place_nodes(setup: Setup) -> Floats:
     """
     n, topology = len(setup.names), setup.scenario.overlay.topology
     if setup.positions is not None:
-        places = np.array(setup.positions, float)
+        places = _pull_apart(np.array(setup.positions, float))
     elif topology in _CIRCLES:
         places = _circle(n)
-    elif topology == "path" and n <= _LINE_MAX:
-        places = np.column_stack([np.arange(n), np.zeros(n)]).astype(float)
+    elif topology == "path":
+        places = _rows(n)
     elif topology == "star":
         places = np.vstack([[0.0, 0.0], _circle(n - 1)])
     else:
@@ -55,6 +60,28 @@ def _circle(n: int) -> Floats:
     return np.column_stack([np.sin(angle), np.cos(angle)])
 
 
+def _rows(n: int) -> Floats:
+    """Give n places on a line; more than a dozen in rows, to and fro, downwards."""
+    width = n if n <= _LINE_MAX else int(np.ceil((1.6 * n) ** 0.5))
+    row, column = np.divmod(np.arange(n), width)
+    return np.column_stack([np.where(row % 2, width - 1 - column, column), -row]).astype(float)
+
+
+def _pull_apart(places: Floats) -> Floats:
+    """Move crowded nodes towards even spacing, keeping who is west and who is north of whom."""
+    apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
+    np.fill_diagonal(apart, np.inf)
+    extent = np.ptp(places, axis=0)
+    even = (extent.prod() / len(places)) ** 0.5
+    if np.median(apart.min(axis=1)) >= _CROWDED * even:
+        return places
+    ranks = np.column_stack(
+        [np.unique(column, return_inverse=True)[1] for column in places.T]
+    ).astype(float)
+    ranks *= extent.max() / ranks.max() * np.array([1.0, 0.62])
+    return _BY_RANK * ranks + (1 - _BY_RANK) * (places - places.min(axis=0))
+
+
 def _spread(setup: Setup) -> Floats:
     """Lay out each connected part on its own, and set them side by side, the largest first."""
     import networkx as nx  # imported here: it takes longer than the whole command line
@@ -66,7 +93,7 @@ def _spread(setup: Setup) -> Floats:
     parts.sort(key=lambda part: (-len(part), part[0]))
     places = np.zeros((len(graph), 2))
     left = bottom = height = 0.0
-    width = max(1.5 * len(graph) ** 0.5, float(len(parts[0])) ** 0.5)
+    width = 1.5 * len(graph) ** 0.5
     for part in parts:
         own = _one_part(graph.subgraph(part), part)
         size = own.max(axis=0)
@@ -84,7 +111,7 @@ def _one_part(graph: nx.Graph[Any], nodes: list[int]) -> Floats:
 
     if len(nodes) == 1:
         return np.zeros((1, 2))
-    start = {node: place for node, place in zip(nodes, _circle(len(nodes)), strict=True)}
+    start = dict(zip(nodes, _circle(len(nodes)), strict=True))
     if len(nodes) <= SPRINGS_FROM:
         found = nx.kamada_kawai_layout(graph, pos=start)
     else:
@@ -94,4 +121,5 @@ def _one_part(graph: nx.Graph[Any], nodes: list[int]) -> Floats:
     axes = np.linalg.svd(places - places.mean(axis=0), full_matrices=False)[2]
     places = (places - places.mean(axis=0)) @ axes.T
     places -= places.min(axis=0)
-    return places * (len(nodes) ** 0.5 / places.max())
+    spread: Floats = places * (len(nodes) ** 0.5 / places.max())
+    return spread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 # Loads that differ by less are equal: rounding must not choose the bottleneck.
 _TIE = 1e-9
+
+
+def overlay_name(setup: Setup) -> str:
+    """Give the overlay's name for a title: of a file, without its folder and ending."""
+    return PurePath(setup.scenario.overlay.topology).stem
 
 
 def saturation(setup: Setup, load: Sequence[float]) -> Floats:

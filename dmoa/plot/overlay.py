@@ -10,7 +10,8 @@ import numpy as np
 from dmoa.errors import ScenarioError
 from dmoa.plot import style
 from dmoa.plot.layout import place_nodes
-from dmoa.plot.loads import bottlenecks, saturation
+from dmoa.plot.loads import bottlenecks, overlay_name, saturation
+from dmoa.plot.node_labels import font_inside, write_beside, write_inside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from dmoa.trace.meter import Floats
 
 NODES_MAX = 2000
-_INSIDE_CHARACTERS_MAX = 3
-_LABELLED_MAX = 60
+_LABELLED_MAX = 40
+_MOST_LOADED = 5
+_BESIDE_DIAMETER_MAX = 11.0
+# Even if nothing is far beyond the limit, the colours beyond it reach this far.
+_SCALE_TOP_MIN = 1.5
 _BELOW = ("#F3F7FA", "#8FC3E3", "#0072B2", "#00436B")
 _BEYOND = ("#F5B183", "#D55E00", "#7A2E00")
 
@@ -46,7 +50,7 @@ def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes
     >>> from dmoa.scenario import load
     >>> setup = study.prepare(load("ring"))
     >>> overlay(setup, study.bound(setup).offered_load).get_title(loc="left")
-    'ring, 8 nodes: λ = 0.2 per node, M = 1, k = 2'
+    'ring, 8 nodes: λ = 0.2/s per node, M = 1, k = 2'
     """
     n = len(setup.names)
     if n > NODES_MAX:
@@ -62,18 +66,22 @@ def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes
     places, filled = place_nodes(setup), saturation(setup, load)
     height = float(np.ptp(places[:, 1]))
     ax = style.axes_for(ax, 7.0, float(np.clip(1.6 + 5.0 * height, 2.2, 5.6)))
-    size = float(np.clip(4200 / n, 26, 480))
-    _draw_edges(ax, setup, places, size)
-    nodes = _draw_nodes(ax, places, filled, size)
-    _draw_labels(ax, setup, places, filled, nodes, size)
-    _mark_bottlenecks(ax, setup, load, places, size)
-    _add_colour_bar(ax, nodes, filled, per_slot=max(setup.slots) > 1)
+    diameter = float(np.clip(77 / n**0.5, 5, 22))
+    if font_inside(setup.names, diameter) is None:
+        diameter = min(diameter, _BESIDE_DIAMETER_MAX)
+    tied = bottlenecks(setup, load)
+    _draw_edges(ax, setup, places, diameter)
+    nodes = _draw_nodes(ax, places, filled, diameter)
+    _draw_labels(ax, setup, places, filled, nodes, diameter)
+    _ring_bottlenecks(ax, places, tied, diameter)
+    _add_colour_bar(ax, nodes, per_slot=max(setup.slots) > 1)
     plan, rates = setup.scenario.plan, setup.arrival_rate_hz
     mean_hz = style.number(sum(rates) / n)
     style.label(
         ax,
-        title=f"{setup.scenario.overlay.topology}, {n} nodes: λ = {mean_hz} per node, "
+        title=f"{overlay_name(setup)}, {n} nodes: λ = {mean_hz}/s per node, "
         f"M = {plan.layers}, k = {plan.proposers}",
+        below=_describe(setup, load, tied),
     )
     ax.set_xticks([])
     ax.set_yticks([])
@@ -84,13 +92,13 @@ def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes
     return ax
 
 
-def _draw_edges(ax: Axes, setup: Setup, places: Floats, size: float) -> None:
+def _draw_edges(ax: Axes, setup: Setup, places: Floats, diameter: float) -> None:
     from matplotlib.collections import LineCollection
 
     pairs = {(i, j) for i, own in enumerate(setup.peers) for j in own}
     both = sorted((i, j) for i, j in pairs if (j, i) in pairs and i < j)
     # Many edges are drawn lighter, so that the nodes stay in front.
-    shade = float(np.clip(60 / max(len(pairs), 1), 0.12, 0.8))
+    shade = float(np.clip(60 / max(len(pairs), 1), 0.07, 0.8))
     ax.add_collection(
         LineCollection(
             [[places[i], places[j]] for i, j in both], colors=style.INK, linewidths=0.8,
@@ -102,14 +110,14 @@ def _draw_edges(ax: Axes, setup: Setup, places: Floats, size: float) -> None:
         ax.annotate(
             "", places[j], places[i], zorder=1,
             arrowprops={"arrowstyle": "->", "color": style.INK, "lw": 0.8, "alpha": shade,
-                        "shrinkA": size**0.5 / 2, "shrinkB": size**0.5 / 2},
+                        "shrinkA": diameter / 2, "shrinkB": diameter / 2},
         )
 
 
-def _draw_nodes(ax: Axes, places: Floats, filled: Floats, size: float) -> PathCollection:
+def _draw_nodes(ax: Axes, places: Floats, filled: Floats, diameter: float) -> PathCollection:
     colours, norm = _scale(float(filled.max()))
     return ax.scatter(
-        places[:, 0], places[:, 1], s=size, c=filled, cmap=colours, norm=norm,
+        places[:, 0], places[:, 1], s=diameter**2, c=filled, cmap=colours, norm=norm,
         edgecolors=style.INK, linewidths=0.6, zorder=3,
     )
 
@@ -123,56 +131,46 @@ def _scale(top: float) -> tuple[LinearSegmentedColormap, Normalize]:
     below = [(0.5 * i / (len(_BELOW) - 1), colour) for i, colour in enumerate(_BELOW)]
     beyond = [(0.5 + 0.5 * i / (len(_BEYOND) - 1), colour) for i, colour in enumerate(_BEYOND)]
     colours = LinearSegmentedColormap.from_list("load", below + beyond, N=512)
-    return colours, TwoSlopeNorm(1.0, 0.0, top)
+    return colours, TwoSlopeNorm(1.0, 0.0, max(top, _SCALE_TOP_MIN))
 
 
 def _draw_labels(
-    ax: Axes, setup: Setup, places: Floats, filled: Floats, nodes: PathCollection, size: float
+    ax: Axes, setup: Setup, places: Floats, filled: Floats, nodes: PathCollection, diameter: float
 ) -> None:
-    """Write short names into the nodes, long ones below; of many nodes, the most loaded ones."""
-    from matplotlib.patheffects import withStroke
-
-    n = len(setup.names)
-    inside = n <= 2 * _LABELLED_MAX and max(map(len, setup.names)) <= _INSIDE_CHARACTERS_MAX
-    shown = range(n)
-    if not inside and n > _LABELLED_MAX:
-        shown = np.argsort(-filled, kind="stable")[:5].tolist()
-    points = size**0.5
-    font = float(np.clip(points * 0.42, 5.0, style.LABEL_PT)) if inside else style.NOTE_PT - 0.5
-    for node in shown:
-        red, green, blue, _ = nodes.cmap(nodes.norm(filled[node]))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        ax.annotate(
-            setup.names[node], places[node], xytext=(0, 0 if inside else -points / 2 - 1.5),
-            textcoords="offset points", ha="center", va="center" if inside else "top",
-            fontsize=font, color="white" if inside and dark else style.INK, zorder=5,
-            path_effects=[] if inside else [withStroke(linewidth=2, foreground="white")],
-        )
+    """Name the nodes; of many whose names do not fit into them, those with the highest loads."""
+    names = setup.names
+    font = font_inside(names, diameter)
+    if font is not None:
+        colours = nodes.cmap(nodes.norm(filled))
+        inks = [style.readable_on(*colour[:3]) for colour in colours]
+        write_inside(ax, names, places, inks, font)
+        return
+    by_load = np.argsort(-filled, kind="stable").tolist()
+    shown = by_load if len(names) <= _LABELLED_MAX else by_load[:_MOST_LOADED]
+    write_beside(ax, names, places, shown, diameter)
 
 
-def _mark_bottlenecks(
-    ax: Axes, setup: Setup, load: Sequence[float], places: Floats, size: float
-) -> None:
-    """Ring the node that saturates first, or say that all are equal."""
-    tied = bottlenecks(setup, load)
-    most = style.number(load[tied[0]])
-    if len(tied) == len(setup.names):
-        text = f"all nodes are equally loaded, a = {most}"
-    elif len(tied) == 1:
-        text = f"bottleneck: node {setup.names[tied[0]]}, a = {most}"
-    else:
-        text = f"bottlenecks: {len(tied)} nodes, a = {most} each"
-    if len(tied) < len(setup.names):
+def _ring_bottlenecks(ax: Axes, places: Floats, tied: Sequence[int], diameter: float) -> None:
+    """Ring the nodes that saturate first; where most do, rings would say nothing."""
+    if 2 * len(tied) <= len(places):
+        chosen = places[list(tied)]
         ax.scatter(
-            places[tied, 0], places[tied, 1], s=(size**0.5 + 6) ** 2, facecolors="none",
+            chosen[:, 0], chosen[:, 1], s=(diameter + 5) ** 2, facecolors="none",
             edgecolors=style.VERMILION, linewidths=1.8, zorder=4,
         )
-    ax.annotate(text, (0, 1), xycoords="axes fraction", va="bottom", fontsize=style.TICK_PT,
-                color=style.VERMILION if len(tied) < len(setup.names) else style.INK)
 
 
-def _add_colour_bar(ax: Axes, nodes: PathCollection, filled: Floats, *, per_slot: bool) -> None:
-    top = float(filled.max())
+def _describe(setup: Setup, load: Sequence[float], tied: Sequence[int]) -> str:
+    most = f"offered load a = {style.number(load[tied[0]])}"
+    if len(tied) == len(setup.names):
+        return f"all nodes equal, {most}"
+    if len(tied) == 1:
+        return f"bottleneck: node {setup.names[tied[0]]}, {most}"
+    return f"{len(tied)} equal bottlenecks, {most}"
+
+
+def _add_colour_bar(ax: Axes, nodes: PathCollection, *, per_slot: bool) -> None:
+    top = float(nodes.norm.vmax or 1.0)
     bar = ax.figure.colorbar(nodes, ax=ax, shrink=0.8, pad=0.02, aspect=28)
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     if top > 1:

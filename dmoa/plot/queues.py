@@ -9,13 +9,13 @@ import numpy as np
 
 from dmoa.plot import style
 from dmoa.plot.loads import asked_hz, bottlenecks
-from dmoa.trace.metrics import series
+from dmoa.trace import series
 from dmoa.trace.windows import node_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from dmoa.study.results import SimulationResult
+    from dmoa.study import SimulationResult
     from dmoa.trace.meter import Floats, Track
 
 CELLS = 300
@@ -42,7 +42,7 @@ def queue_length_over_time(
         result_or_track: what `dmoa.simulate` returned, or the columns of one run.
         ax: where to draw; None: a new figure.
 
-    >>> from dmoa.trace.meter import Meter
+    >>> from dmoa.trace import Meter
     >>> queue_length_over_time(Meter(["a", "b"]).track(10.0)).get_ylabel()
     'queue length Lq (tasks)'
     """
@@ -77,7 +77,7 @@ def queue_length_over_time(
         _mark_warmup(ax, result.warmup_s)
     if len(queues) <= LINES_MAX:
         _label_ends(ax, track.names, queues, node)
-    ax.legend(loc="upper left", frameon=False, fontsize=style.NOTE_PT, labelcolor=style.INK)
+    style.legend_below(ax)
     return ax
 
 
@@ -117,7 +117,7 @@ def _draw_theory(ax: Axes, result: SimulationResult, node: int) -> None:
     if load > slots:
         growth_hz = rate_hz * (1 - slots / load)
         ax.plot([0, end_s], [0, growth_hz * end_s], **dashed,  # type: ignore[arg-type]  # a style
-                label=f"theory: tasks owed to it, + {style.number(growth_hz)} per second")
+                label=f"theory: tasks owed to it grow by {style.number(growth_hz)} per second")
     elif load < slots and theory.waiting_time_s is not None:
         mean = rate_hz * theory.waiting_time_s[node]
         ax.axhline(mean, **dashed,  # type: ignore[arg-type]  # a style
@@ -126,21 +126,23 @@ def _draw_theory(ax: Axes, result: SimulationResult, node: int) -> None:
 
 def _mark_warmup(ax: Axes, warmup_s: float) -> None:
     if warmup_s > 0:
-        ax.axvspan(0, warmup_s, color=style.FAINT, alpha=0.5, lw=0, zorder=0,
-                   label=f"warm-up, {style.number(warmup_s)} s")
+        ax.axvline(warmup_s, color=style.INK, lw=1, ls=(0, (1, 2)), zorder=4,
+                   label=f"end of the warm-up, {style.number(warmup_s)} s")
 
 
 def _label_ends(ax: Axes, names: tuple[str, ...], queues: Floats, first: int) -> None:
-    """Write names where lines end, the bottleneck's first, leaving out those without room."""
-    top = ax.get_ylim()[1]
-    taken: list[float] = []
-    for node in sorted(range(len(names)), key=lambda one: (one != first, -queues[one, -1])):
-        height = float(queues[node, -1]) / top
-        if all(abs(height - other) >= _LABEL_GAP for other in taken):
-            taken.append(height)
-            ax.annotate(
-                names[node], (1, height), xycoords="axes fraction", xytext=(4, 0),
-                textcoords="offset points", va="center", fontsize=style.NOTE_PT,
-                color=style.BLUE if node == first else style.MUTED,
-                fontweight="bold" if node == first else "normal",
-            )
+    """Write names where lines end, the bottleneck's first; lines that end together share one."""
+    heights = queues[:, -1] / ax.get_ylim()[1]
+    groups: list[list[int]] = [[first]]
+    for node in sorted(range(len(names)), key=lambda one: -heights[one]):
+        if node != first:
+            near = [own for own in groups if abs(heights[own[0]] - heights[node]) < _LABEL_GAP]
+            near[-1].append(node) if near else groups.append([node])
+    for own in groups:
+        more = f" + {len(own) - 1}" if len(own) > 1 else ""
+        ax.annotate(
+            names[own[0]] + more, (1, heights[own[0]]), xycoords="axes fraction", xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=style.NOTE_PT,
+            color=style.BLUE if own[0] == first else style.MUTED,
+            fontweight="bold" if own[0] == first else "normal",
+        )

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmoa.plot import style
-from dmoa.trace.meter import ANSWERED
-from dmoa.trace.metrics import sojourn_time_s
+from dmoa.trace import ANSWERED, sojourn_time_s
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from dmoa.study.results import SimulationResult
+    from dmoa.study import SimulationResult
     from dmoa.trace.meter import Floats, Track
 
 PERCENTILES = (50, 95, 99)
@@ -51,7 +50,7 @@ def sojourn_distribution(result: SimulationResult, ax: Axes | None = None) -> Ax
             if len(times_s):
                 ax.plot(*_curve(np.sort(times_s)), color=style.MUTED, lw=0.5, alpha=0.6, zorder=1)
     ax.plot(*_curve(pooled), color=style.BLUE, lw=style.LINE_PT, zorder=3,
-            label=f"{len(pooled):,} prompts, {len(single)} {_runs(len(single))}")
+            label=f"{len(pooled):,} prompts of {_runs(len(single))}")
     ax.set_yscale("log")
     ax.set_ylim(floor * 0.8, 1.15)
     ax.set_xlim(0, float(np.quantile(pooled, 1 - floor)) * 1.12)
@@ -81,7 +80,7 @@ def _draw_means(ax: Axes, result: SimulationResult) -> None:
     text = f"mean {style.number(mean.mean)} s"
     if isfinite(mean.high - mean.low):
         ax.axvspan(mean.low, mean.high, color=style.GREEN, alpha=0.25, lw=0, zorder=0)
-        text += f" ({style.number(mean.low)} to {style.number(mean.high)})"
+        text += f" (95 %: {style.number(mean.low)} to {style.number(mean.high)})"
     ax.axvline(mean.mean, color=style.GREEN, lw=1.1, zorder=2, label=text)
     if theory_s is not None and isfinite(theory_s):
         ax.axvline(theory_s, color=style.VERMILION, ls=style.THEORY_DASHES, lw=1.2, zorder=4,
@@ -89,14 +88,17 @@ def _draw_means(ax: Axes, result: SimulationResult) -> None:
 
 
 def _mark_percentiles(ax: Axes, pooled: Floats) -> None:
+    from matplotlib.patheffects import withStroke
+
     for percent in PERCENTILES:
         at_s = float(np.quantile(pooled, percent / 100))
         ax.plot(at_s, 1 - percent / 100, "o", ms=4.5, color=style.BLUE, zorder=5)
         ax.annotate(
-            f"{percent} %: {style.number(at_s)} s", (at_s, 1 - percent / 100), xytext=(6, 3),
+            f"{percent} %: {style.number(at_s)} s", (at_s, 1 - percent / 100), xytext=(7, 4),
             textcoords="offset points", fontsize=style.NOTE_PT, color=style.INK, zorder=5,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
 
 
 def _runs(count: int) -> str:
-    return "replication" if count == 1 else "replications"
+    return "one replication" if count == 1 else f"{count} replications"

@@ -12,7 +12,7 @@ from dmoa.plot.sojourn import sojourn_distribution
 from dmoa.plot.timeline import prompt_timeline
 
 if TYPE_CHECKING:
-    from dmoa.study.results import SimulationResult
+    from dmoa.study import SimulationResult
 
 
 def standard_figures(result: SimulationResult, folder: str | Path) -> list[Path]:

@@ -6,7 +6,7 @@ artist is told its style, so that figures drawn into a user's own axes keep the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,11 +61,28 @@ def axes_for(ax: Axes | None, width_in: float = 6.4, height_in: float = 4.0) -> 
     return ax
 
 
-def label(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
-    """Write the title, set to the left, and the axes' labels, which carry the units."""
-    ax.set_title(title, loc="left", fontsize=TITLE_PT, color=INK)
+def label(ax: Axes, *, title: str = "", x: str = "", y: str = "", below: str = "") -> None:
+    """Write the title, set to the left, a line below it, and the axes' labels with their units."""
+    ax.set_title(title, loc="left", fontsize=TITLE_PT, color=INK, pad=18 if below else None)
+    ax.annotate(below, (0, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points",
+                fontsize=TICK_PT, color=INK)
     ax.set_xlabel(x, fontsize=LABEL_PT, color=INK)
     ax.set_ylabel(y, fontsize=LABEL_PT, color=INK)
+
+
+def legend_below(ax: Axes, columns: int = 3, **options: Any) -> None:
+    """Put the legend below the axes, where it hides nothing."""
+    ax.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.15), frameon=False, ncols=columns,
+              fontsize=NOTE_PT, labelcolor=INK, handlelength=1.8, columnspacing=1.4, **options)
+
+
+def readable_on(red: float, green: float, blue: float) -> str:
+    """Choose white or dark ink for text on a ground of this colour, parts from 0 to 1.
+
+    >>> readable_on(0, 0, 0.5), readable_on(1, 1, 0)
+    ('white', '#222222')
+    """
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else INK
 
 
 def say_nothing_to_draw(ax: Axes, reason: str) -> Axes:

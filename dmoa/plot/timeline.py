@@ -10,8 +10,7 @@ import numpy as np
 
 from dmoa.errors import ScenarioError
 from dmoa.plot import style
-from dmoa.trace.meter import ANSWERED, SERVED
-from dmoa.trace.metrics import sojourn_time_s
+from dmoa.trace import ANSWERED, SERVED, sojourn_time_s
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,7 +189,9 @@ def _add_legend(ax: Axes) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    ax.legend(
+    style.legend_below(
+        ax,
+        columns=5,
         handles=[
             Patch(color=_WAITING, label="waiting"),
             Patch(color=_SERVICE, label="service"),
@@ -198,6 +199,4 @@ def _add_legend(ax: Axes) -> None:
             Line2D([], [], color=style.INK, lw=1.0, label="link"),
             Line2D([], [], ls="none", marker="D", ms=4.5, color=style.VERMILION, label="join"),
         ],
-        loc="lower left", bbox_to_anchor=(0, -0.02), frameon=False, ncols=5,
-        fontsize=style.NOTE_PT, labelcolor=style.INK, handlelength=1.4,
     )
