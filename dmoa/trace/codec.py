@@ -192,6 +192,9 @@ def _frames(source: Path) -> Iterator[tuple[int, bytes]]:
                     unpacker.skip()
                 except msgpack.OutOfData:
                     break
+                except msgpack.BufferFull:
+                    problem = f"is longer than {ENTRY_BYTES_MAX} bytes"
+                    raise _unreadable(source, start, problem) from None
                 except (ValueError, msgpack.UnpackException) as error:
                     problem = f"is not MessagePack ({type(error).__name__})"
                     raise _unreadable(source, start, problem) from None
@@ -199,8 +202,6 @@ def _frames(source: Path) -> Iterator[tuple[int, bytes]]:
                 yield start, file.read(end - start)
                 start = end
             rest = source.stat().st_size - start
-            if rest >= ENTRY_BYTES_MAX:
-                raise _unreadable(source, start, f"is longer than {ENTRY_BYTES_MAX} bytes")
             if rest:
                 warnings.warn(
                     f"{source}: the last entry, at byte {start}, is cut off after {rest} bytes;"
