@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dmoa.core.moa import MISSED
 from dmoa.core.node import Node
 from dmoa.errors import InvariantError
 
@@ -29,7 +30,6 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
     present = [task for task, _, _ in station.queue] + list(station.serving)
     foreign = sum(task.origin != node.name for task in present)
     flights = coordinator.flights
-    gatherings = [g for flight in flights.values() for g in flight.gatherings if g is not None]
     awaited = [
         any(
             g is not None and not g.joined and any(r is None for r in g.responses)
@@ -37,7 +37,14 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
         )
         for flight in flights.values()
     ]
-    held = sum(g.held for g in gatherings)
+    unread = [
+        response
+        for flight in flights.values()
+        for g in flight.gatherings
+        if g is not None and g.unread > 0
+        for response in g.responses
+        if response is not None and response is not MISSED
+    ]
     taken = station.foreign + station.reserved
     return [
         ("more tasks in service than slots", len(station.serving) <= station.slots),
@@ -64,7 +71,7 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
             len(present) - foreign <= station.reserved,
         ),
         ("a prompt awaits nothing", all(awaited)),
-        ("the join buffer is miscounted", coordinator.joining == held),
+        ("the join buffer is miscounted", coordinator.joining == len(unread)),
         (
             "an unawaited own task is present",
             all(task.prompt in flights for task in present if task.origin == node.name),

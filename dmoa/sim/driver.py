@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import simpy
@@ -34,7 +34,7 @@ from dmoa.trace.codec import Entry
 Observer = Callable[[list[Entry]], None]
 
 CHUNK = 512
-"""Entries are handed to the observers in lists of about this length: short ones stay in the cache."""
+"""Entries reach the observers in lists of about this length: short ones stay in the cache."""
 
 # Events at one time happen in this order of kinds, then of nodes, then as they were scheduled:
 # a tie never depends on how the kernel numbers its events across nodes.
@@ -86,8 +86,9 @@ class Simulation:
 
     @property
     def ended_s(self) -> float:
-        """When the run ended: at the horizon; or at the last event, where it was stopped by a
-        limit, or prompts stopped arriving and all of them have ended.
+        """When the run ended: at the horizon or, where nothing was left, at the last event.
+
+        Nothing is left when prompts stopped arriving and all have ended, or a limit was hit.
         """
         idle = self._expected == 0 and not any(any(node.counts()) for node in self._nodes)
         return self._last_s if idle or self._env.now < self._horizon_s else self._horizon_s
@@ -119,7 +120,8 @@ class Simulation:
         else:
             at_s, tokens = arrival
             delay_s = at_s - self._env.now
-            self._env.schedule(Occurrence([self._on_arrival], node, tokens), _ARRIVES+node, delay_s)
+            schedule: Callable[..., None] = self._env.schedule
+            schedule(Occurrence([self._on_arrival], node, tokens), _ARRIVES + node, delay_s)
 
     def _on_arrival(self, occurrence: Occurrence) -> None:
         node = occurrence.node
@@ -138,7 +140,8 @@ class Simulation:
         else:
             self._step(occurrence.node, ended)
 
-    def _stepper(self) -> Callable[[int, Event], None]:
+    # One flat loop: a call per action would cost more than the action.
+    def _stepper(self) -> Callable[[int, Event], None]:  # noqa: C901
         """Make the function that lets a node hear an event; a closure, for speed."""
         env, names, index, world = self._env, self._names, self._index, self._world
         nodes, check = self._nodes, self._check
@@ -146,10 +149,11 @@ class Simulation:
         counts = [node.counts for node in nodes]
         transmit, serve, limit = world.transmit, world.serve, world.queue_length_max
         inbox: deque[tuple[int, Event]] = deque()
-        schedule = env.schedule
-        ends, hears = [self._on_end], [self._on_event]
+        schedule: Callable[..., None] = env.schedule  # any order may be a priority
+        ends: list[Callable[[Any], None]] = [self._on_end]
+        hears: list[Callable[[Any], None]] = [self._on_event]
 
-        def step(node: int, event: Event) -> None:
+        def step(node: int, event: Event) -> None:  # noqa: C901
             """Hear an event, and all that follows from it at other nodes without delay."""
             now = env.now
             while True:
@@ -157,23 +161,22 @@ class Simulation:
                 waiting, serving, joining, unfinished = counts[node]()
                 self._log.append((now, node, event, actions, waiting, serving, joining, unfinished))
                 for action in actions:
-                    kind = type(action)
-                    if kind is StartService:
+                    if type(action) is StartService:
                         task = action.task
                         service_s, response = serve(node, task, action.content)
                         ended = ServiceEnded(task, response)
                         schedule(Occurrence(ends, node, ended), _ENDS + node, service_s)
-                    elif kind is Send:
+                    elif type(action) is Send:
                         heard = MessageReceived(names[node], action.message)
                         to = index[action.to]
                         if transmit is None:
                             inbox.append((to, heard))
                         elif (delay_s := transmit(action.message)) is not None:
                             schedule(Occurrence(hears, to, heard), _DELIVERS + to, delay_s)
-                    elif kind is SetTimer:
+                    elif type(action) is SetTimer:
                         fired = TimerFired(action.timer)
                         schedule(Occurrence(hears, node, fired), _TIMES + node, action.at_s - now)
-                    elif kind is CancelService:
+                    elif type(action) is CancelService:
                         self._cancelled.add(action.task)
                 if check is not None:
                     check(nodes[node])

@@ -1,10 +1,13 @@
 """Studies: what a researcher asks of a scenario, in one call each."""
 
-from dmoa.study.bound import Bound, Sufficiency, bound, prepare
-from dmoa.study.capacity import at_rate, capacity
-from dmoa.study.replay import load_track, replay
+from dmoa.study.bounds import Bound, Sufficiency, bound, prepare
+from dmoa.study.capacities import at_rate, capacity
+from dmoa.study.grid import parse_grid, parse_grids
+from dmoa.study.replays import load_track, replay
 from dmoa.study.results import CapacityResult, NodeSummary, RateVerdict, SimulationResult
-from dmoa.study.simulate import expected_tasks, simulate
+from dmoa.study.simulation import expected_tasks, simulate
+from dmoa.study.sweeps import SweepResult, sweep
+from dmoa.study.tidy import export_csv, load_sweep
 
 __all__ = [
     "Bound",
@@ -13,12 +16,18 @@ __all__ = [
     "RateVerdict",
     "SimulationResult",
     "Sufficiency",
+    "SweepResult",
     "at_rate",
     "bound",
     "capacity",
     "expected_tasks",
+    "export_csv",
+    "load_sweep",
     "load_track",
+    "parse_grid",
+    "parse_grids",
     "prepare",
     "replay",
     "simulate",
+    "sweep",
 ]

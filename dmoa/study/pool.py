@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import islice
 from types import ModuleType
 from typing import TypeVar
 
@@ -45,7 +46,7 @@ def run_all(
     try:
         while True:
             with _blank_main():
-                while len(pending) < 2 * workers and (item := next(queue, None)) is not None:
+                for item in islice(queue, 2 * workers - len(pending)):
                     pending[pool.submit(work, item)] = item
             if not pending:
                 return

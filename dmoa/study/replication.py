@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,7 @@ from dmoa.errors import UnstableError
 from dmoa.scenario import Setup, to_dict
 from dmoa.scenario.nodes import build_nodes, run_key
 from dmoa.sim import Simulation, build_world
-from dmoa.trace.codec import Header, TraceWriter
-from dmoa.trace.meter import Meter, Track
+from dmoa.trace import Header, Meter, TraceWriter, Track
 
 ENGINE = "simpy"
 
@@ -32,7 +32,7 @@ class Outcome:
 
     track: Track
     digest: str
-    ignored: dict[str, int]
+    ignored: Counter[str]
     stopped: str | None
 
 
@@ -70,7 +70,5 @@ def replicate(job: Job) -> Outcome:
         except UnstableError as error:
             stopped = str(error)
         digest = writer.digest()
-    ignored = {
-        kind: sum(node.ignored[kind] for node in nodes) for kind in ("duplicate", "late", "stranger")
-    }
+    ignored = sum((node.ignored for node in nodes), Counter[str]())
     return Outcome(meter.track(simulation.ended_s), digest, ignored, stopped)

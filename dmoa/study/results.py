@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import to_builtins
-
 from dmoa.scenario import Setup
-from dmoa.study.bound import Bound, jsonable
-from dmoa.trace.meter import Track
-from dmoa.trace.statistics import Estimate
-from dmoa.trace.verdict import Verdict
+from dmoa.study.bounds import Bound, to_json
+from dmoa.trace import Estimate, Track, Verdict
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class SimulationResult:
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON object of ``dmoa simulate --json``."""
         limit = self.theory
-        return jsonable(
+        return to_json(
             {
                 "engine": self.engine,
                 "seed": self.seed,
@@ -66,7 +62,7 @@ class SimulationResult:
                 "warmup_s": self.warmup_s,
                 "stationary": self.stationary,
                 "verdict": self.verdict.status,
-                "evidence": to_builtins(self.verdict),
+                "evidence": self.verdict,
                 "theory": {
                     "critical_rate_hz": limit.critical_rate_hz,
                     "theorem1_critical_rate_hz": limit.theorem1_critical_rate_hz,
@@ -76,8 +72,8 @@ class SimulationResult:
                     "sojourn_time_s": limit.sojourn_time_s,
                     "sufficient": limit.sufficient.case,
                 },
-                "summary": to_builtins(self.summary),
-                "nodes": to_builtins(self.nodes),
+                "summary": self.summary,
+                "nodes": self.nodes,
                 "prompts": self.prompts,
                 "digest": self.digest,
                 "stopped": self.stopped,
@@ -99,8 +95,9 @@ class RateVerdict:
 class CapacityResult:
     """The critical rate λ* of theory, and its empirical bracket.
 
-    ``low`` is the highest rate found stable, ``high`` the lowest found unstable (None
-    where none was), ``estimate`` comes from the bottleneck's measured utilization below the limit. Prompts per second and node.
+    ``low`` is the highest rate found stable, ``high`` the lowest found unstable (None where none
+    was); ``estimate`` comes from the bottleneck's measured utilization below the limit. All are
+    prompts per second and node.
     """
 
     critical_rate_hz: float
@@ -112,11 +109,11 @@ class CapacityResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON object of ``dmoa capacity --json``."""
-        return jsonable(
+        return to_json(
             {
                 "critical_rate_hz": self.critical_rate_hz,
                 "empirical": {"low": self.low, "high": self.high, "estimate": self.estimate},
                 "bottleneck": self.bottleneck,
-                "verdicts": to_builtins(self.verdicts),
+                "verdicts": self.verdicts,
             }
         )

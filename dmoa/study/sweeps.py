@@ -17,11 +17,11 @@ from dmoa import __version__
 from dmoa.errors import DmoaError, InvariantError, ScenarioError
 from dmoa.scenario import Scenario, resolve, to_dict, with_values
 from dmoa.scenario.overlay_files import is_file_name
-from dmoa.study.bound import jsonable
+from dmoa.study.bounds import to_json
 from dmoa.study.grid import Grid, check_grid, configurations
 from dmoa.study.pool import cores, run_all
 from dmoa.study.results import SimulationResult
-from dmoa.study.simulate import simulate
+from dmoa.study.simulation import simulate
 from dmoa.study.store import Manifest, Outcome, Point, Store, file_named
 
 if TYPE_CHECKING:
@@ -161,8 +161,7 @@ def _columns(result: SimulationResult) -> dict[str, Any]:
         columns[f"{measure}_mean"] = estimate.mean
         columns[f"{measure}_low"] = estimate.low
         columns[f"{measure}_high"] = estimate.high
-    plain: dict[str, Any] = jsonable(columns)
-    return plain
+    return to_json(columns)
 
 
 def _reporter(progress: Progress | None, resumed: int, total: int) -> Callable[[], None]:

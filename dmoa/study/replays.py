@@ -8,10 +8,8 @@ from pathlib import Path
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Setup, from_dict, resolve
 from dmoa.scenario.nodes import build_nodes, run_key
-from dmoa.trace.codec import Header, read_trace
-from dmoa.trace.meter import Meter, Track
-from dmoa.trace.replay import ReplayReport
-from dmoa.trace.replay import replay as replay_entries
+from dmoa.trace import Header, Meter, ReplayReport, Track, read_trace
+from dmoa.trace import replay as replay_entries
 
 TRACK_CHUNK = 4096
 

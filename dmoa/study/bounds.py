@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
@@ -55,19 +55,23 @@ class Bound(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON object of ``dmoa bound --json``; infinities become null."""
-        return jsonable(msgspec.to_builtins(self))
+        return to_json(self)
 
 
-def jsonable(value: Any) -> Any:
-    """Replace what JSON cannot hold, infinities and nan, by None, all the way down.
+def to_json(value: Any) -> dict[str, Any]:
+    """Turn records into a JSON object; what JSON cannot hold, infinities and nan, becomes None.
 
-    >>> jsonable({"a": [1.0, float("inf")]})
+    >>> to_json({"a": [1.0, float("inf")]})
     {'a': [1.0, None]}
     """
+    return cast("dict[str, Any]", _finite(msgspec.to_builtins(value)))
+
+
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: jsonable(item) for key, item in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
+        return [_finite(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

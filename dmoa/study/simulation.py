@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmoa.scenario import Scenario, Setup
-from dmoa.study.bound import Bound, bound, prepare
+from dmoa.study.bounds import Bound, bound, prepare
 from dmoa.study.pool import cores, run_all
 from dmoa.study.replication import ENGINE, Job, Outcome, replicate
 from dmoa.study.results import NodeSummary, SimulationResult
-from dmoa.trace.little import little
-from dmoa.trace.meter import ANSWERED, FAILED, REFUSED, UNFINISHED, Track
-from dmoa.trace.metrics import Measures, measure
-from dmoa.trace.statistics import Estimate, estimate, warm_up
-from dmoa.trace.verdict import Verdict, judge
+from dmoa.trace import (
+    ANSWERED,
+    FAILED,
+    REFUSED,
+    UNFINISHED,
+    Estimate,
+    Measures,
+    Track,
+    Verdict,
+    estimate,
+    judge,
+    little,
+    measure,
+    warm_up,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -65,7 +76,7 @@ def simulate(
     """
     setup = prepare(scenario, graph)
     limit = bound(setup)
-    outcomes = _run(setup, limit, workers, trace, progress)
+    outcomes = _run(setup, workers, trace, progress)
     tracks = tuple(outcome.track for outcome in outcomes)
     stopped = next((outcome.stopped for outcome in outcomes if outcome.stopped), None)
     warmup_s, stationary = _window(setup, tracks, stopped)
@@ -88,7 +99,7 @@ def simulate(
         prompts=_count(tracks),
         digest=_digest(outcomes),
         stopped=stopped,
-        notes=[*limit.notes, *_remarks(setup, outcomes)],
+        notes=[*limit.notes, *_remarks(outcomes)],
         setup=setup,
         tracks=tracks,
     )
@@ -96,7 +107,6 @@ def simulate(
 
 def _run(
     setup: Setup,
-    limit: Bound,
     workers: int | None,
     trace: Path | str | None,
     progress: Progress | None,
@@ -191,9 +201,7 @@ def _digest(outcomes: list[Outcome]) -> str:
     return hashlib.sha256("".join(outcome.digest for outcome in outcomes).encode()).hexdigest()
 
 
-def _remarks(setup: Setup, outcomes: list[Outcome]) -> list[str]:
-    ignored = {
-        kind: sum(outcome.ignored[kind] for outcome in outcomes) for kind in outcomes[0].ignored
-    }
-    said = ", ".join(f"{count} {kind}" for kind, count in ignored.items() if count)
-    return [f"messages ignored by the nodes: {said}"] if said else []
+def _remarks(outcomes: list[Outcome]) -> list[str]:
+    ignored = sum((outcome.ignored for outcome in outcomes), Counter[str]())
+    said = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
+    return [f"messages that the nodes ignored: {said}"] if said else []

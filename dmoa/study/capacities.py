@@ -10,10 +10,10 @@ import numpy as np
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, Setup, with_values
-from dmoa.study.bound import Bound, bound, prepare
+from dmoa.study.bounds import Bound, bound, prepare
 from dmoa.study.results import CapacityResult, RateVerdict, SimulationResult
-from dmoa.study.simulate import FINITE, simulate
-from dmoa.trace.metrics import measure
+from dmoa.study.simulation import FINITE, simulate
+from dmoa.trace import measure
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -154,16 +154,13 @@ class _Search:
 
     def _try(self, arrival_rate_hz: float) -> str:
         """Simulate one rate, with a longer horizon as long as the verdict is undetermined."""
-        horizon_s = self._setup.horizon_s
-        for _ in range(DOUBLINGS_MAX + 1):
-            result = simulate(
-                at_rate(self._setup, arrival_rate_hz, horizon_s), workers=self._workers
-            )
-            status = result.verdict.status
-            if status != UNDETERMINED:
-                break
+        status: str = UNDETERMINED
+        horizon_s = self._setup.horizon_s / 2
+        while status == UNDETERMINED and horizon_s < self._setup.horizon_s * 2**DOUBLINGS_MAX:
             horizon_s *= 2
-        tried = RateVerdict(arrival_rate_hz, status, result.horizon_s)
+            setup = at_rate(self._setup, arrival_rate_hz, horizon_s)
+            status = simulate(setup, workers=self._workers).verdict.status
+        tried = RateVerdict(arrival_rate_hz, status, horizon_s)
         self.verdicts.append(tried)
         if status == "stable":
             self.low = max(self.low or 0.0, arrival_rate_hz)
