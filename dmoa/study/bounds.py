@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-DENSE_NODES_MAX = 4096
+DENSE_NODES_MAX = 5000
 """Overlays up to this size are handled as (n, n) matrices."""
 
 FORMULA_PEERS_MAX = 19

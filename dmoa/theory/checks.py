@@ -184,7 +184,7 @@ def square(value: ArrayLike, path: str) -> FloatArray:
 
 
 def overlay(adjacency: ArrayLike) -> FloatArray:
-    """Return the adjacency matrix of an undirected overlay, shape (n, n), entries 0 and 1."""
+    """Return the adjacency matrix of an overlay, shape (n, n), entries 0 and 1, origins in rows."""
     path = "adjacency"
     array = square(adjacency, path)
     refuse(
@@ -193,13 +193,6 @@ def overlay(adjacency: ArrayLike) -> FloatArray:
         path,
         "must be 0 or 1",
         "leave weights out, for example networkx.to_numpy_array(graph, weight=None)",
-    )
-    refuse(
-        array,
-        array != array.T,
-        path,
-        "must be symmetric",
-        "give an undirected overlay: i is a neighbour of j exactly if j is one of i",
     )
     return array
 

@@ -44,14 +44,15 @@ def uniform_inclusion(adjacency: ArrayLike, proposers: int) -> FloatArray:
     That is min(k, d_j) / d_j for each of the d_j neighbours of j, and 0 elsewhere.
 
     Args:
-        adjacency: (n, n), 0 and 1, symmetric, zero diagonal; n ≤ 5000. A node may be isolated.
+        adjacency: (n, n), 0 and 1, zero diagonal, origins in rows; n ≤ 5000. A node may be
+            isolated.
         proposers: k ≥ 0; a node with fewer neighbours asks all of them.
 
     Returns:
         (n, n), origins in rows.
 
     Raises:
-        ScenarioError: if the matrix is not an undirected overlay or k is not a count.
+        ScenarioError: if the matrix is not an overlay or k is not a count.
 
     >>> uniform_inclusion([[0, 1, 1], [1, 0, 0], [1, 0, 0]], proposers=1)
     array([[0. , 0.5, 0.5],

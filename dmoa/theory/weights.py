@@ -55,7 +55,7 @@ def best_inclusion(
     returned. The result is the same on every call.
 
     Args:
-        adjacency: (n, n), 0 and 1, symmetric, zero diagonal; at most 100 000 ones in rows where
+        adjacency: (n, n), 0 and 1, zero diagonal, origins in rows; at most 100 000 ones in rows where
             there is a choice (d_j > k). A node may be isolated.
         arrival_rate_hz: λ ≥ 0 prompts per second and node, a number or (n,); not all 0.
         proposers: k ≥ 0.

@@ -82,10 +82,6 @@ BAD = {
         lambda: theory.uniform_inclusion([[0, 3], [3, 0]], 1),
         r"adjacency\[0, 1\]: must be 0 or 1, but 3.0 was given; .*weight=None",
     ),
-    "adjacency directed": (
-        lambda: theory.best_inclusion([[0, 1], [0, 0]], 1, 1, 1.0, 1),
-        r"adjacency\[0, 1\]: must be symmetric",
-    ),
     "inclusion above one": (
         lambda: theory.task_rate_hz(1, [[0.0, 1.5], [1.0, 0.0]], 1),
         r"inclusion\[0, 1\]: is out of range, but 1.5",
