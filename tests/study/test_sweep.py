@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,14 +12,13 @@ import pytest
 
 from dmoa.errors import DmoaError, InvariantError, ScenarioError
 from dmoa.scenario import load, with_values
-from dmoa.study.simulate import simulate
-from dmoa.study.store import Outcome, read_store
-from dmoa.study.sweep import Task, run_point, sweep
+from dmoa.study import sweeps
+from dmoa.study.simulation import simulate
+from dmoa.study.store import Outcome, Point, read_store
+from dmoa.study.sweeps import Task, run_point, sweep
 
-# `dmoa.study.sweep` is the function as well, once the package exports it.
-MODULE = import_module("dmoa.study.sweep")
 RING = load("ring", ["run.horizon_s=20", "run.replications=2"])
-GRID = {"plan.layers": [0, 1], "arrivals.arrival_rate_hz": [0.1, 0.2]}
+GRID: dict[str, list] = {"plan.layers": [0, 1], "arrivals.arrival_rate_hz": [0.1, 0.2]}
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
         points.append(task.point.values)
         return Outcome({"verdict": "stable"})
 
-    monkeypatch.setattr(MODULE, "run_point", record)
+    monkeypatch.setattr(sweeps, "run_point", record)
     return points
 
 
@@ -86,24 +84,24 @@ def test_the_result_is_plain_json(store):
     assert told == {"store": str(store), "finished": 4, "failed": 0, "total": 4, "resumed": 0}
 
 
-def test_a_point_that_does_not_fit_fails_alone_and_is_tried_again(store, ran, monkeypatch):
-    monkeypatch.undo()
-    grid = {"overlay.degree": [3, 20], "overlay.topology": ["random-regular"]}
+def test_a_point_that_does_not_fit_fails_alone_and_is_tried_again(store, monkeypatch):
+    grid: dict[str, list] = {"overlay.degree": [3, 20], "overlay.topology": ["random-regular"]}
     result = sweep(RING, grid, store=store, workers=1)
     assert (result.finished, result.failed, result.total) == (1, 1, 2)
     good, bad = result.points
     assert (bad["status"], bad["verdict"], bad["digest"]) == ("failed", None, None)
     assert "20" in bad["error"]
     assert good["error"] is None
-    monkeypatch.setattr(MODULE, "run_point", lambda task: ran.append(task) or Outcome({}))
-    again = sweep(RING, grid, store=store, workers=1)
-    assert [task.point.values["overlay.degree"] for task in ran] == [20]
-    assert (again.finished, again.failed, again.resumed) == (2, 0, 1)
+    monkeypatch.setattr(sweeps, "run_point", lambda task: Outcome({"digest": task.point.values}))
+    result = sweep(RING, grid, store=store, workers=1)
+    assert result.points[0] == good
+    assert result.points[1]["digest"]["overlay.degree"] == 20
+    assert (result.finished, result.failed, result.resumed) == (2, 0, 1)
 
 
 def test_a_bug_ends_the_sweep_and_keeps_what_is_finished(store, ran, monkeypatch):
     sweep(RING, {**GRID, "plan.layers": [0]}, store=store, workers=1)
-    monkeypatch.setattr(MODULE, "run_point", break_down)
+    monkeypatch.setattr(sweeps, "run_point", break_down)
     with pytest.raises(InvariantError, match="a bug in point 2"):
         sweep(RING, GRID, store=store, workers=1)
     assert len(read_store(store).rows) == len(ran) == 2
@@ -113,9 +111,9 @@ def test_a_bug_in_a_point_is_not_taken_for_its_failure(monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise InvariantError("a bug")
 
-    monkeypatch.setattr(MODULE, "simulate", fail)
+    monkeypatch.setattr(sweeps, "simulate", fail)
     with pytest.raises(InvariantError, match="a bug"):
-        run_point(Task(RING, None, MODULE.Point("key", 0, {})))
+        run_point(Task(RING, None, Point("key", 0, {})))
 
 
 def test_a_killed_worker_is_said_and_what_is_finished_stays(store):
@@ -124,7 +122,7 @@ def test_a_killed_worker_is_said_and_what_is_finished_stays(store):
             for worker in multiprocessing.active_children():
                 worker.kill()
 
-    grid = {"run.seed": range(10)}
+    grid: dict[str, list] = {"run.seed": [*range(10)]}
     with pytest.raises(DmoaError, match="a worker process was killed") as caught:
         sweep(RING, grid, store=store, workers=2, progress=kill_workers)
     assert str(store) in str(caught.value)
@@ -146,7 +144,7 @@ def test_the_same_sweep_again_runs_nothing(store, ran):
 def test_new_values_and_new_paths_run_only_what_is_new(store, ran):
     sweep(RING, GRID, store=store, workers=1)
     del ran[:]
-    grown = {"plan.layers": [2, 1, 0], "arrivals.arrival_rate_hz": [0.1, 0.2]}
+    grown: dict[str, list] = {"plan.layers": [2, 1, 0], "arrivals.arrival_rate_hz": [0.1, 0.2]}
     result = sweep(RING, grown, store=store, workers=1)
     assert [values["plan.layers"] for values in ran] == [2, 2]
     assert [row["plan.layers"] for row in result.points] == [2, 2, 1, 1, 0, 0]
@@ -185,7 +183,7 @@ def test_another_sweep_in_the_same_file_is_refused(store, ran, changes, grid, sa
 
 def test_another_version_does_not_take_over_old_points(store, ran, monkeypatch):
     sweep(RING, GRID, store=store, workers=1)
-    monkeypatch.setattr(MODULE, "__version__", "99.0")
+    monkeypatch.setattr(sweeps, "__version__", "99.0")
     with pytest.raises(ScenarioError, match=r"this is 99\.0"):
         sweep(RING, GRID, store=store, workers=1)
     assert len(ran) == 4
@@ -246,6 +244,13 @@ def test_a_folder_in_place_of_an_overlay_file_is_refused(store, ran, workdir):
     assert ran == []
 
 
+def test_a_point_that_fails_twice_over_fails_alone(store):
+    grid: dict[str, list] = {"overlay.topology": ["random-regular"], "overlay.degree": [20]}
+    measured = with_values(RING, {"service.distribution": "empirical", "service.file": "no.txt"})
+    result = sweep(measured, grid, store=store, workers=1)
+    assert (result.finished, result.failed) == (0, 1)
+
+
 def test_a_missing_file_of_service_times_is_said_at_once(store, ran):
     measured = with_values(RING, {"service.distribution": "empirical", "service.file": "no.txt"})
     with pytest.raises(ScenarioError, match=r"service\.file: there is no such file"):
@@ -259,7 +264,7 @@ def test_a_missing_file_of_service_times_is_said_at_once(store, ran):
 def test_progress_counts_points_and_tells_the_seconds_left(store, ran, monkeypatch):
     sweep(RING, {**GRID, "plan.layers": [0]}, store=store, workers=1)
     clock_s = iter([100.0, 103.0, 104.0])
-    monkeypatch.setattr(MODULE, "time", SimpleNamespace(monotonic=lambda: next(clock_s)))
+    monkeypatch.setattr(sweeps, "time", SimpleNamespace(monotonic=lambda: next(clock_s)))
     told: list[tuple] = []
     sweep(RING, GRID, store=store, workers=1, progress=lambda *now: told.append(now))
     assert told == [(2, 4, None), (3, 4, 3.0), (4, 4, 0.0)]

@@ -9,7 +9,7 @@ import pytest
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, load
-from dmoa.study.grid import POINTS_MAX, check_grid, configurations, parse_grid, parse_grids
+from dmoa.study.grid import POINTS_MAX, Grid, check_grid, configurations, parse_grid, parse_grids
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_grid_of_the_greatest_size_is_accepted():
 
 
 def test_points_come_in_the_order_of_the_grid_the_last_path_fastest():
-    grid = {"plan.layers": [2, 0], "arrivals.arrival_rate_hz": [1, 0.5]}
+    grid: Grid = {"plan.layers": [2, 0], "arrivals.arrival_rate_hz": [1, 0.5]}
     points = list(configurations(load("ring"), grid))
     assert [tuple(values.values()) for values, _ in points] == [
         (2, 1.0), (2, 0.5), (0, 1.0), (0, 0.5),
@@ -141,7 +141,7 @@ def test_points_come_in_the_order_of_the_grid_the_last_path_fastest():
 
 
 def test_values_that_need_each_other_are_checked_together():
-    grid = {"service.distribution": ["gamma", "lognormal"], "service.cv": [0.5, 2.0]}
+    grid: Grid = {"service.distribution": ["gamma", "lognormal"], "service.cv": [0.5, 2.0]}
     assert len(list(configurations(load("ring"), grid))) == 4
     with pytest.raises(ScenarioError, match=r"service\.cv.*needs this key"):
         list(configurations(load("ring"), {"service.distribution": ["gamma"]}))

@@ -10,17 +10,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario import load
+from dmoa.study import sweeps
 from dmoa.study.store import Outcome, read_store
-from dmoa.study.sweep import Task, run_point, sweep
+from dmoa.study.sweeps import Task, run_point, sweep
 
-MODULE = import_module("dmoa.study.sweep")
 RING = load("ring", ["run.horizon_s=20", "run.replications=2"])
 GRID = {"run.seed": [1, 2, 3, 4]}
 START = "import sys; import test_sweep_kill as this; this.start(sys.argv[1])"
@@ -35,7 +34,7 @@ def only_the_first(task: Task) -> Outcome:
 
 def start(store: str) -> None:
     """Sweep as the command line does, in a process of its own; say when a point is finished."""
-    MODULE.run_point = only_the_first
+    vars(sweeps)["run_point"] = only_the_first
     try:
         sweep(RING, GRID, store=store, workers=2, progress=lambda done, *_: say(done))
     except KeyboardInterrupt:
@@ -61,7 +60,11 @@ def running(store: Path) -> Iterator[subprocess.Popen]:
     )
     try:
         assert process.stdout is not None
-        assert [process.stdout.readline() for _ in range(2)] == ["0\n", "1\n"]
+        assert process.stderr is not None
+        said = [process.stdout.readline() for _ in range(2)]
+        if said != ["0\n", "1\n"]:
+            with_workers(process, signal.SIGKILL)
+            pytest.fail(process.stderr.read())
         yield process
     finally:
         with_workers(process, signal.SIGKILL)
@@ -101,7 +104,7 @@ def test_an_ended_sweep_goes_on_where_it_was(tmp_path, monkeypatch, number, code
         ran.append(task.point.values["run.seed"])
         return run_point(task)
 
-    monkeypatch.setattr(MODULE, "run_point", count)
+    monkeypatch.setattr(sweeps, "run_point", count)
     result = sweep(RING, GRID, store=store, workers=1)
     assert ran == [2, 3, 4]
     assert (result.finished, result.resumed) == (4, 1)
@@ -126,7 +129,7 @@ def test_ctrl_c_in_this_process_closes_the_store(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return run_point(task)
 
-    monkeypatch.setattr(MODULE, "run_point", interrupt)
+    monkeypatch.setattr(sweeps, "run_point", interrupt)
     with pytest.raises(KeyboardInterrupt):
         sweep(RING, GRID, store=tmp_path / "sweep.db", workers=1)
     assert [file.name for file in tmp_path.iterdir()] == ["sweep.db"]

@@ -14,7 +14,11 @@ from dmoa.errors import ScenarioError
 from dmoa.study.store import Manifest, Outcome, Point, Store
 from dmoa.study.tidy import export_csv, load_sweep
 
-GRID = {"service.values": [[1.0, 2.0]], "overlay.topology": ["ring", "star"], "run.seed": [7]}
+GRID: dict[str, list] = {
+    "service.values": [[1.0, 2.0]],
+    "overlay.topology": ["ring", "star"],
+    "run.seed": [7],
+}
 ABOUT = Manifest(scenario={}, grid=GRID, dmoa="0.1.0")
 POINTS = [
     Point(name, place, {"service.values": [1.0, 2.0], "overlay.topology": name, "run.seed": 7})
