@@ -122,5 +122,5 @@ def test_rounding_does_not_choose_the_bottleneck():
 
 def test_on_a_directed_overlay_only_the_nodes_that_are_asked_carry_the_origin_s_tasks():
     one_way = [[0, 1, 1], [0, 0, 1], [1, 0, 0]]
-    load = theory.offered_load(0.2, theory.uniform_inclusion(one_way, 1), 1.0, layers=1)
+    load = offered_load(0.2, uniform_inclusion(one_way, 1), 1.0, layers=1)
     assert load == pytest.approx([0.6, 0.5, 0.7])
