@@ -52,18 +52,22 @@ def critical_rate_map(
     cells = len(layers) * len(proposers)
     if not 0 < cells <= CELLS_MAX:
         raise ScenarioError(
-            f"a map has 1 to {CELLS_MAX} cells", path="layers x proposers",
-            given=cells, remedy="give the values of M and of k to compare",
+            f"a map has 1 to {CELLS_MAX} cells",
+            path="layers x proposers",
+            given=cells,
+            remedy="give the values of M and of k to compare",
         )
     setup = prepare(setup_or_scenario)
     own, theorem1 = _limits(setup, layers, proposers)
     ax = style.axes_for(ax, 2.2 + 0.72 * len(proposers), 1.5 + 0.5 * len(layers))
     _draw_cells(ax, own, theorem1)
+    differs = bool((np.abs(theorem1 - own) > _SAME * own).any())
     style.label(
         ax,
         title=f"Critical rate λ*, {overlay_name(setup)}, {len(setup.names)} nodes",
         x="proposers k",
         y="layers M",
+        below="in brackets: Theorem 1, where it differs" * differs,
     )
     ax.set_xticks(range(len(proposers)), [str(k) for k in proposers])
     ax.set_yticks(range(len(layers)), [str(m) for m in layers])
@@ -72,9 +76,7 @@ def critical_rate_map(
     return ax
 
 
-def _limits(
-    setup: Setup, layers: Sequence[int], proposers: Sequence[int]
-) -> tuple[Floats, Floats]:
+def _limits(setup: Setup, layers: Sequence[int], proposers: Sequence[int]) -> tuple[Floats, Floats]:
     """Compute λ* and Theorem 1's limit of each plan, (M, k)."""
     graph, own = setup.graph(), setup.scenario
     rows = []
@@ -90,26 +92,34 @@ def _limits(
 def _draw_cells(ax: Axes, own: Floats, theorem1: Floats) -> None:
     from matplotlib.colors import LogNorm
 
+    low, high = float(own.min()), float(own.max())
     # A map of equal values has no range of its own.
-    norm = LogNorm(own.min() / 1.2, own.max() * 1.2)
+    norm = LogNorm(low, high) if high > low * (1 + _SAME) else LogNorm(low / 2, high * 2)
     image = ax.imshow(own, cmap="cividis", norm=norm, aspect="auto", origin="lower")
     for (row, column), value in np.ndenumerate(own):
         text, bound1 = style.number(value), float(theorem1[row, column])
         if abs(bound1 - value) > _SAME * value:
             text += f"\n({style.number(bound1)})"
         red, green, blue, _ = image.cmap(norm(value))
-        ax.text(column, row, text, ha="center", va="center", fontsize=style.NOTE_PT,
-                color=style.readable_on(red, green, blue), linespacing=1.1)
+        ax.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=style.NOTE_PT,
+            color=style.readable_on(red, green, blue),
+            linespacing=1.1,
+        )
     for spine in ax.spines.values():
         spine.set_visible(False)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label("λ* (prompts/s per node)", fontsize=style.LABEL_PT)
-    bar.ax.tick_params(labelsize=style.TICK_PT)
-    bar.outline.set_visible(False)  # type: ignore[operator]  # a Spine, typed as a container
-    if (np.abs(theorem1 - own) > _SAME * own).any():
-        ax.annotate("in brackets: Theorem 1, where it differs", (0, 0), xycoords="axes fraction",
-                    xytext=(0, -34), textcoords="offset points", va="top",
-                    fontsize=style.NOTE_PT, color=style.MUTED)
+    ticks = sorted({low, (low * high) ** 0.5, high})
+    bar.set_ticks(ticks, labels=[style.number(tick) for tick in ticks])
+    bar.minorticks_off()
+    bar.ax.tick_params(labelsize=style.TICK_PT, length=2)
+    bar.outline.set_visible(False)
 
 
 def _frame(
@@ -120,5 +130,6 @@ def _frame(
 
     if depth in layers and width in proposers:
         corner = (list(proposers).index(width) - 0.5, list(layers).index(depth) - 0.5)
-        ax.add_patch(Rectangle(corner, 1, 1, fill=False, ec=style.VERMILION, lw=2, clip_on=False,
-                               zorder=3))
+        ax.add_patch(
+            Rectangle(corner, 1, 1, fill=False, ec=style.VERMILION, lw=2, clip_on=False, zorder=3)
+        )

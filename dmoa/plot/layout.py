@@ -79,7 +79,8 @@ def _pull_apart(places: Floats) -> Floats:
         [np.unique(column, return_inverse=True)[1] for column in places.T]
     ).astype(float)
     ranks *= extent.max() / ranks.max() * np.array([1.0, 0.62])
-    return _BY_RANK * ranks + (1 - _BY_RANK) * (places - places.min(axis=0))
+    apart_again: Floats = _BY_RANK * ranks + (1 - _BY_RANK) * (places - places.min(axis=0))
+    return apart_again
 
 
 def _spread(setup: Setup) -> Floats:
@@ -99,7 +100,7 @@ def _spread(setup: Setup) -> Floats:
         size = own.max(axis=0)
         if left and left + size[0] > width:
             left, bottom, height = 0.0, bottom - height - 1, 0.0
-        places[part] = own + [left, bottom - size[1]]
+        places[part] = own + np.array([left, bottom - size[1]])
         left += size[0] + 1
         height = max(height, size[1])
     return places

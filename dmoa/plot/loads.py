@@ -23,7 +23,8 @@ def overlay_name(setup: Setup) -> str:
 
 def saturation(setup: Setup, load: Sequence[float]) -> Floats:
     """Give each node's offered load by its slots, a_i / slots_i (n,); 1 is the limit."""
-    return np.asarray(load, float) / np.asarray(setup.slots, float)
+    filled: Floats = np.asarray(load, float) / np.asarray(setup.slots, float)
+    return filled
 
 
 def bottlenecks(setup: Setup, load: Sequence[float]) -> list[int]:

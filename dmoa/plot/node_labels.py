@@ -28,7 +28,7 @@ _UNIT_PT = 400.0
 def font_inside(names: Sequence[str], diameter_pt: float) -> float | None:
     """Give the size of the font with which all names fit into their nodes, if there is one.
 
-    >>> font_inside(["10", "11"], 20.0), font_inside(["Berlin"], 20.0)
+    >>> font_inside(["10", "11"], 20.0), font_inside(["Berlin"], 10.0)
     (9.0, None)
     """
     longest = max(map(len, names))
@@ -55,8 +55,16 @@ def write_beside(
     taken: list[Box] = [(x - half, y - half, x + half, y + half) for x, y in points]
     for node in shown:
         wide, high = _WIDTH * _BESIDE_PT * len(names[node]), 1.2 * _BESIDE_PT
-        sides = [(0, -1), (0, 1), (1, 0), (-1, 0), (0.8, -0.8), (-0.8, -0.8), (0.8, 0.8),
-                 (-0.8, 0.8)]
+        sides = [
+            (0, -1),
+            (0, 1),
+            (1, 0),
+            (-1, 0),
+            (0.8, -0.8),
+            (-0.8, -0.8),
+            (0.8, 0.8),
+            (-0.8, 0.8),
+        ]
         boxes = []
         for right, up in sides:
             x = points[node, 0] + right * (half + 2 + wide / 2)
@@ -67,8 +75,13 @@ def write_beside(
         taken.append(boxes[best])
         right, up = sides[best]
         ax.annotate(
-            names[node], places[node], xytext=(right * (half + 2), up * (half + 2)),
-            textcoords="offset points", fontsize=_BESIDE_PT, color=style.INK, zorder=5,
+            names[node],
+            places[node],
+            xytext=(right * (half + 2), up * (half + 2)),
+            textcoords="offset points",
+            fontsize=_BESIDE_PT,
+            color=style.INK,
+            zorder=5,
             ha=("right", "center", "left")[int(np.sign(right)) + 1],
             va=("top", "center", "bottom")[int(np.sign(up)) + 1],
             path_effects=[withStroke(linewidth=2, foreground="white")],

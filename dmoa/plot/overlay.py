@@ -55,13 +55,17 @@ def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes
     n = len(setup.names)
     if n > NODES_MAX:
         raise ScenarioError(
-            f"an overlay is drawn with at most {NODES_MAX} nodes", path="overlay.nodes", given=n,
+            f"an overlay is drawn with at most {NODES_MAX} nodes",
+            path="overlay.nodes",
+            given=n,
             remedy="draw a smaller overlay of the same kind",
         )
     if len(load) != n:
         raise ScenarioError(
-            f"must hold one offered load for each of the {n} nodes", path="load",
-            given=len(load), remedy="take it from bound(setup).offered_load",
+            f"must hold one offered load for each of the {n} nodes",
+            path="load",
+            given=len(load),
+            remedy="take it from bound(setup).offered_load",
         )
     places, filled = place_nodes(setup), saturation(setup, load)
     height = float(np.ptp(places[:, 1]))
@@ -71,10 +75,12 @@ def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes
         diameter = min(diameter, _BESIDE_DIAMETER_MAX)
     tied = bottlenecks(setup, load)
     _draw_edges(ax, setup, places, diameter)
-    nodes = _draw_nodes(ax, places, filled, diameter)
+    top = float(filled.max())
+    top = max(top, _SCALE_TOP_MIN) if top > 1 else 1.0
+    nodes = _draw_nodes(ax, places, filled, diameter, top)
     _draw_labels(ax, setup, places, filled, nodes, diameter)
     _ring_bottlenecks(ax, places, tied, diameter)
-    _add_colour_bar(ax, nodes, per_slot=max(setup.slots) > 1)
+    _add_colour_bar(ax, nodes, top, per_slot=max(setup.slots) > 1)
     plan, rates = setup.scenario.plan, setup.arrival_rate_hz
     mean_hz = style.number(sum(rates) / n)
     style.label(
@@ -101,24 +107,45 @@ def _draw_edges(ax: Axes, setup: Setup, places: Floats, diameter: float) -> None
     shade = float(np.clip(60 / max(len(pairs), 1), 0.07, 0.8))
     ax.add_collection(
         LineCollection(
-            [[places[i], places[j]] for i, j in both], colors=style.INK, linewidths=0.8,
-            alpha=shade, zorder=1,
+            [[places[i], places[j]] for i, j in both],
+            colors=style.INK,
+            linewidths=0.8,
+            alpha=shade,
+            zorder=1,
         ),
         autolim=False,
     )
     for i, j in sorted((i, j) for i, j in pairs if (j, i) not in pairs):
         ax.annotate(
-            "", places[j], places[i], zorder=1,
-            arrowprops={"arrowstyle": "->", "color": style.INK, "lw": 0.8, "alpha": shade,
-                        "shrinkA": diameter / 2, "shrinkB": diameter / 2},
+            "",
+            places[j],
+            places[i],
+            zorder=1,
+            arrowprops={
+                "arrowstyle": "->",
+                "color": style.INK,
+                "lw": 0.8,
+                "alpha": shade,
+                "shrinkA": diameter / 2,
+                "shrinkB": diameter / 2,
+            },
         )
 
 
-def _draw_nodes(ax: Axes, places: Floats, filled: Floats, diameter: float) -> PathCollection:
-    colours, norm = _scale(float(filled.max()))
+def _draw_nodes(
+    ax: Axes, places: Floats, filled: Floats, diameter: float, top: float
+) -> PathCollection:
+    colours, norm = _scale(top)
     return ax.scatter(
-        places[:, 0], places[:, 1], s=diameter**2, c=filled, cmap=colours, norm=norm,
-        edgecolors=style.INK, linewidths=0.6, zorder=3,
+        places[:, 0],
+        places[:, 1],
+        s=diameter**2,
+        c=filled,
+        cmap=colours,
+        norm=norm,
+        edgecolors=style.INK,
+        linewidths=0.6,
+        zorder=3,
     )
 
 
@@ -131,7 +158,7 @@ def _scale(top: float) -> tuple[LinearSegmentedColormap, Normalize]:
     below = [(0.5 * i / (len(_BELOW) - 1), colour) for i, colour in enumerate(_BELOW)]
     beyond = [(0.5 + 0.5 * i / (len(_BEYOND) - 1), colour) for i, colour in enumerate(_BEYOND)]
     colours = LinearSegmentedColormap.from_list("load", below + beyond, N=512)
-    return colours, TwoSlopeNorm(1.0, 0.0, max(top, _SCALE_TOP_MIN))
+    return colours, TwoSlopeNorm(1.0, 0.0, top)
 
 
 def _draw_labels(
@@ -141,7 +168,7 @@ def _draw_labels(
     names = setup.names
     font = font_inside(names, diameter)
     if font is not None:
-        colours = nodes.cmap(nodes.norm(filled))
+        colours = np.asarray(nodes.cmap(np.asarray(nodes.norm(filled))))
         inks = [style.readable_on(*colour[:3]) for colour in colours]
         write_inside(ax, names, places, inks, font)
         return
@@ -155,8 +182,13 @@ def _ring_bottlenecks(ax: Axes, places: Floats, tied: Sequence[int], diameter: f
     if 2 * len(tied) <= len(places):
         chosen = places[list(tied)]
         ax.scatter(
-            chosen[:, 0], chosen[:, 1], s=(diameter + 5) ** 2, facecolors="none",
-            edgecolors=style.VERMILION, linewidths=1.8, zorder=4,
+            chosen[:, 0],
+            chosen[:, 1],
+            s=(diameter + 5) ** 2,
+            facecolors="none",
+            edgecolors=style.VERMILION,
+            linewidths=1.8,
+            zorder=4,
         )
 
 
@@ -169,8 +201,7 @@ def _describe(setup: Setup, load: Sequence[float], tied: Sequence[int]) -> str:
     return f"{len(tied)} equal bottlenecks, {most}"
 
 
-def _add_colour_bar(ax: Axes, nodes: PathCollection, *, per_slot: bool) -> None:
-    top = float(nodes.norm.vmax or 1.0)
+def _add_colour_bar(ax: Axes, nodes: PathCollection, top: float, *, per_slot: bool) -> None:
     bar = ax.figure.colorbar(nodes, ax=ax, shrink=0.8, pad=0.02, aspect=28)
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     if top > 1:
@@ -178,6 +209,6 @@ def _add_colour_bar(ax: Axes, nodes: PathCollection, *, per_slot: bool) -> None:
     bar.set_ticks(ticks, labels=[style.number(tick) for tick in ticks])
     bar.ax.axhline(1.0, color=style.INK, lw=1.6)
     bar.ax.tick_params(labelsize=style.TICK_PT, length=2)
-    bar.outline.set_visible(False)  # type: ignore[operator]  # a Spine, typed as a container
+    bar.outline.set_visible(False)
     text = "offered load by slots a / slots" if per_slot else "offered load a"
     bar.set_label(f"{text} (Erlang)", fontsize=style.LABEL_PT, color=style.INK)

@@ -47,7 +47,7 @@ def queue_length_over_time(
     'queue length Lq (tasks)'
     """
     result = None if hasattr(result_or_track, "steps") else result_or_track
-    track: Track = result_or_track if result is None else result.tracks[0]  # type: ignore[union-attr, assignment]  # told apart by what they have
+    track: Track = result_or_track if result is None else result.tracks[0]  # type: ignore[assignment]  # told apart by what they have
     ax = style.axes_for(ax, 6.8, 3.8)
     style.label(ax, title="Queue length of each node", x="time t (s)", y="queue length Lq (tasks)")
     if not track.end_s > 0:
@@ -68,8 +68,14 @@ def queue_length_over_time(
             if other != node:
                 ax.plot(middle_s, queues[other], color=style.MUTED, lw=style.THIN_PT, alpha=0.75)
     name = track.names[node]
-    ax.plot(middle_s, queues[node], color=style.BLUE, lw=style.LINE_PT, zorder=3,
-            label=f"node {name}, {text}")
+    ax.plot(
+        middle_s,
+        queues[node],
+        color=style.BLUE,
+        lw=style.LINE_PT,
+        zorder=3,
+        label=f"node {name}, {text}",
+    )
     ax.set_xlim(0, track.end_s)
     ax.set_ylim(0, max(float(queues.max()) * 1.08, 1.0))
     if result is not None:
@@ -101,10 +107,16 @@ def _draw_bands(ax: Axes, middle_s: Floats, queues: Floats) -> None:
     """Draw where half and nine tenths of the nodes lie, and the median node."""
     low, first, median, third, high = np.quantile(queues, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
     n = len(queues)
-    ax.fill_between(middle_s, low, high, color=style.MUTED, alpha=0.25, lw=0,
-                    label=f"5 to 95 % of the {n} nodes")
-    ax.fill_between(middle_s, first, third, color=style.MUTED, alpha=0.4, lw=0,
-                    label="25 to 75 %")
+    ax.fill_between(
+        middle_s,
+        low,
+        high,
+        color=style.MUTED,
+        alpha=0.25,
+        lw=0,
+        label=f"5 to 95 % of the {n} nodes",
+    )
+    ax.fill_between(middle_s, first, third, color=style.MUTED, alpha=0.4, lw=0, label="25 to 75 %")
     ax.plot(middle_s, median, color=style.INK, lw=style.THIN_PT, label="median")
 
 
@@ -116,18 +128,31 @@ def _draw_theory(ax: Axes, result: SimulationResult, node: int) -> None:
     dashed = {"color": style.VERMILION, "ls": style.THEORY_DASHES, "lw": 1.2, "zorder": 4}
     if load > slots:
         growth_hz = rate_hz * (1 - slots / load)
-        ax.plot([0, end_s], [0, growth_hz * end_s], **dashed,  # type: ignore[arg-type]  # a style
-                label=f"theory: tasks owed to it grow by {style.number(growth_hz)} per second")
+        ax.plot(
+            [0, end_s],
+            [0, growth_hz * end_s],
+            **dashed,  # type: ignore[arg-type]  # a style
+            label=f"theory: tasks owed to it grow by {style.number(growth_hz)} per second",
+        )
     elif load < slots and theory.waiting_time_s is not None:
         mean = rate_hz * theory.waiting_time_s[node]
-        ax.axhline(mean, **dashed,  # type: ignore[arg-type]  # a style
-                   label=f"theory: mean {style.number(mean)} (approximation)")
+        ax.axhline(
+            mean,
+            **dashed,  # type: ignore[arg-type]  # a style
+            label=f"theory: mean {style.number(mean)} (approximation)",
+        )
 
 
 def _mark_warmup(ax: Axes, warmup_s: float) -> None:
     if warmup_s > 0:
-        ax.axvline(warmup_s, color=style.INK, lw=1, ls=(0, (1, 2)), zorder=4,
-                   label=f"end of the warm-up, {style.number(warmup_s)} s")
+        ax.axvline(
+            warmup_s,
+            color=style.INK,
+            lw=1,
+            ls=(0, (1, 2)),
+            zorder=4,
+            label=f"end of the warm-up, {style.number(warmup_s)} s",
+        )
 
 
 def _label_ends(ax: Axes, names: tuple[str, ...], queues: Floats, first: int) -> None:
@@ -139,10 +164,15 @@ def _label_ends(ax: Axes, names: tuple[str, ...], queues: Floats, first: int) ->
             near = [own for own in groups if abs(heights[own[0]] - heights[node]) < _LABEL_GAP]
             near[-1].append(node) if near else groups.append([node])
     for own in groups:
-        more = f" + {len(own) - 1}" if len(own) > 1 else ""
+        more = f" and {len(own) - 1} more" if len(own) > 1 else ""
         ax.annotate(
-            names[own[0]] + more, (1, heights[own[0]]), xycoords="axes fraction", xytext=(4, 0),
-            textcoords="offset points", va="center", fontsize=style.NOTE_PT,
+            names[own[0]] + more,
+            (1, heights[own[0]]),
+            xycoords="axes fraction",
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=style.NOTE_PT,
             color=style.BLUE if own[0] == first else style.MUTED,
             fontweight="bold" if own[0] == first else "normal",
         )

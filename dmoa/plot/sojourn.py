@@ -34,11 +34,13 @@ def sojourn_distribution(result: SimulationResult, ax: Axes | None = None) -> Ax
         ax: where to draw; None: a new figure.
     """
     ax = style.axes_for(ax, 6.4, 3.8)
+    growing = result.verdict.status == "unstable"
     style.label(
         ax,
         title="Sojourn time of prompts",
         x="sojourn time t, arrival to answer (s)",
         y="fraction of prompts that take longer",
+        below="the queues grow: a longer run would give longer times" * growing,
     )
     single = [_answered_s(track, result.warmup_s) for track in result.tracks]
     pooled = np.sort(np.concatenate(single))
@@ -49,8 +51,13 @@ def sojourn_distribution(result: SimulationResult, ax: Axes | None = None) -> Ax
         for times_s in single:
             if len(times_s):
                 ax.plot(*_curve(np.sort(times_s)), color=style.MUTED, lw=0.5, alpha=0.6, zorder=1)
-    ax.plot(*_curve(pooled), color=style.BLUE, lw=style.LINE_PT, zorder=3,
-            label=f"{len(pooled):,} prompts of {_runs(len(single))}")
+    ax.plot(
+        *_curve(pooled),
+        color=style.BLUE,
+        lw=style.LINE_PT,
+        zorder=3,
+        label=f"{len(pooled):,} prompts of {_runs(len(single))}",
+    )
     ax.set_yscale("log")
     ax.set_ylim(floor * 0.8, 1.15)
     ax.set_xlim(0, float(np.quantile(pooled, 1 - floor)) * 1.12)
@@ -63,7 +70,8 @@ def sojourn_distribution(result: SimulationResult, ax: Axes | None = None) -> Ax
 def _answered_s(track: Track, warmup_s: float) -> Floats:
     prompts = track.prompts
     chosen = (prompts.outcome == ANSWERED) & (prompts.ended_s >= warmup_s)
-    return sojourn_time_s(prompts)[chosen]
+    times_s: Floats = sojourn_time_s(prompts)[chosen]
+    return times_s
 
 
 def _curve(ordered_s: Floats) -> tuple[Floats, Floats]:
@@ -83,8 +91,14 @@ def _draw_means(ax: Axes, result: SimulationResult) -> None:
         text += f" (95 %: {style.number(mean.low)} to {style.number(mean.high)})"
     ax.axvline(mean.mean, color=style.GREEN, lw=1.1, zorder=2, label=text)
     if theory_s is not None and isfinite(theory_s):
-        ax.axvline(theory_s, color=style.VERMILION, ls=style.THEORY_DASHES, lw=1.2, zorder=4,
-                   label=f"theory: mean {style.number(theory_s)} s (approximation)")
+        ax.axvline(
+            theory_s,
+            color=style.VERMILION,
+            ls=style.THEORY_DASHES,
+            lw=1.2,
+            zorder=4,
+            label=f"theory: mean {style.number(theory_s)} s (approximation)",
+        )
 
 
 def _mark_percentiles(ax: Axes, pooled: Floats) -> None:
@@ -94,8 +108,13 @@ def _mark_percentiles(ax: Axes, pooled: Floats) -> None:
         at_s = float(np.quantile(pooled, percent / 100))
         ax.plot(at_s, 1 - percent / 100, "o", ms=4.5, color=style.BLUE, zorder=5)
         ax.annotate(
-            f"{percent} %: {style.number(at_s)} s", (at_s, 1 - percent / 100), xytext=(7, 4),
-            textcoords="offset points", fontsize=style.NOTE_PT, color=style.INK, zorder=5,
+            f"{percent} %: {style.number(at_s)} s",
+            (at_s, 1 - percent / 100),
+            xytext=(7, 4),
+            textcoords="offset points",
+            fontsize=style.NOTE_PT,
+            color=style.INK,
+            zorder=5,
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
 

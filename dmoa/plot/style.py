@@ -64,16 +64,39 @@ def axes_for(ax: Axes | None, width_in: float = 6.4, height_in: float = 4.0) -> 
 def label(ax: Axes, *, title: str = "", x: str = "", y: str = "", below: str = "") -> None:
     """Write the title, set to the left, a line below it, and the axes' labels with their units."""
     ax.set_title(title, loc="left", fontsize=TITLE_PT, color=INK, pad=18 if below else None)
-    ax.annotate(below, (0, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points",
-                fontsize=TICK_PT, color=INK)
+    if below:
+        ax.annotate(
+            below,
+            (0, 1),
+            xycoords="axes fraction",
+            xytext=(0, 5),
+            textcoords="offset points",
+            fontsize=TICK_PT,
+            color=INK,
+        )
     ax.set_xlabel(x, fontsize=LABEL_PT, color=INK)
     ax.set_ylabel(y, fontsize=LABEL_PT, color=INK)
 
 
 def legend_below(ax: Axes, columns: int = 3, **options: Any) -> None:
     """Put the legend below the axes, where it hides nothing."""
-    ax.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.15), frameon=False, ncols=columns,
-              fontsize=NOTE_PT, labelcolor=INK, handlelength=1.8, columnspacing=1.4, **options)
+    from matplotlib.transforms import ScaledTranslation
+
+    # A distance in points, below the axis' label, however high the figure is.
+    below = ScaledTranslation(-0.05, -0.42, ax.figure.dpi_scale_trans)
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + below,
+        frameon=False,
+        ncols=columns,
+        fontsize=NOTE_PT,
+        labelcolor=INK,
+        handlelength=1.8,
+        columnspacing=1.4,
+        borderaxespad=0,
+        **options,
+    )
 
 
 def readable_on(red: float, green: float, blue: float) -> str:
@@ -87,8 +110,16 @@ def readable_on(red: float, green: float, blue: float) -> str:
 
 def say_nothing_to_draw(ax: Axes, reason: str) -> Axes:
     """Write why a figure is empty into its middle: better than to fail after a long run."""
-    ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center",
-            fontsize=LABEL_PT, color=MUTED)
+    ax.text(
+        0.5,
+        0.5,
+        reason,
+        transform=ax.transAxes,
+        ha="center",
+        va="center",
+        fontsize=LABEL_PT,
+        color=MUTED,
+    )
     ax.set_xticks([])
     ax.set_yticks([])
     return ax

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isnan
+from math import inf, isnan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,7 @@ class _Stage:
     tasks: Ints
     begun_s: float
     joined_s: float
+    aggregates: bool
 
 
 def prompt_timeline(
@@ -37,8 +38,8 @@ def prompt_timeline(
     """Draw one prompt as a chart of its tasks: waiting light, service dark, links thin.
 
     Each row is a task at its server; layers follow each other downwards, the last row is the
-    aggregation. A diamond marks where a layer was joined, by the response that came last. Links
-    back to the origin are drawn where the track holds them (``Meter(..., links=True)``).
+    aggregation. A diamond marks where a layer was joined, at the task whose response came last.
+    Links back to the origin are drawn where the track holds them (``Meter(..., links=True)``).
 
     Args:
         track: one run.
@@ -71,7 +72,7 @@ def prompt_timeline(
     if not 0 < rows <= ROWS_MAX:
         many = "none of its tasks was started" if not rows else f"{rows:,} tasks are too many"
         return style.say_nothing_to_draw(ax, many)
-    _draw(ax, track, stages, begun_s, int(prompts.origin[row]))
+    _draw(ax, track, stages, begun_s)
     return ax
 
 
@@ -82,7 +83,9 @@ def _choose(track: Track, origin: str | None, prompt: int | None) -> int | None:
     if origin is not None:
         if origin not in track.names:
             raise ScenarioError(
-                "there is no such node", path="origin", given=origin,
+                "there is no such node",
+                path="origin",
+                given=origin,
                 remedy=f"give one of {', '.join(track.names[:8])}",
             )
         fits &= prompts.origin == track.names.index(origin)
@@ -92,7 +95,9 @@ def _choose(track: Track, origin: str | None, prompt: int | None) -> int | None:
         if origin is None and prompt is None:
             return None
         raise ScenarioError(
-            "the run has no such prompt", path="prompt", given=(origin, prompt),
+            "the run has no such prompt",
+            path="prompt",
+            given=(origin, prompt),
             remedy="give a node and the number of a prompt that arrived there, counted from 0",
         )
     answered = np.flatnonzero(fits & (prompts.outcome == ANSWERED))
@@ -111,78 +116,97 @@ def _stages(track: Track, row: int, end_s: float) -> list[_Stage]:
     own = own[np.lexsort((tasks.slot[own], tasks.stage[own]))]
     groups = [own[tasks.stage[own] == stage] for stage in np.unique(tasks.stage[own])]
     begun = [float(tasks.queued_s[group].min()) for group in groups]
+    # A track does not know the plan: a single task of the origin at the end is the aggregation.
+    last = [
+        len(group) == 1 and tasks.server[group[0]] == tasks.origin[group[0]] for group in groups
+    ]
     return [
-        _Stage(group, start, joined)
-        for group, start, joined in zip(groups, begun, [*begun[1:], end_s], strict=True)
+        _Stage(group, start, joined, bool(alone) and group is groups[-1])
+        for group, start, joined, alone in zip(
+            groups, begun, [*begun[1:], end_s], last, strict=True
+        )
     ]
 
 
-def _draw(ax: Axes, track: Track, stages: list[_Stage], arrived_s: float, origin: int) -> None:
-    tasks, names, labels = track.tasks, track.names, []
-    top = 0
+def _draw(ax: Axes, track: Track, stages: list[_Stage], arrived_s: float) -> None:
+    tasks, labels, top = track.tasks, [], 0
     for stage in stages:
-        last = stage is stages[-1]
-        # A track does not know the plan: a single task of the origin at the end is its answer.
-        alone = last and len(stage.tasks) == 1 and int(tasks.server[stage.tasks[0]]) == origin
-        for place, task in enumerate(stage.tasks.tolist(), start=top):
-            _draw_task(ax, track, task, place, stage.begun_s, arrived_s,
-                       _AGGREGATION if alone else _SERVICE)
-            server = int(tasks.server[task])
-            labels.append(f"{names[server]} (origin)" if server == origin else names[server])
-        middle = top + (len(stage.tasks) - 1) / 2
-        text = "aggregation" if alone else f"layer {int(tasks.stage[stage.tasks[0]]) + 1}"
-        ax.annotate(text, (1, middle), xycoords=("axes fraction", "data"), xytext=(6, 0),
-                    textcoords="offset points", va="center", fontsize=style.NOTE_PT,
-                    color=_AGGREGATION if alone else style.INK, annotation_clip=False)
-        straggler = top + int(np.argmax(np.nan_to_num(tasks.ended_s[stage.tasks], nan=-1.0)))
-        joined_s = stage.joined_s - arrived_s
-        ax.plot(joined_s, straggler, "D", ms=4.5, color=style.VERMILION, mec="white", mew=0.6,
-                zorder=5, clip_on=False)
-        top += len(stage.tasks)
-        if not last:
-            ax.axhline(top - 0.5, color=style.FAINT, lw=style.THIN_PT, zorder=0)
-            ax.axvline(joined_s, color=style.VERMILION, lw=style.THIN_PT, ls=(0, (1, 2)), zorder=1)
+        rows = stage.tasks.tolist()
+        for place, task in enumerate(rows, start=top):
+            _draw_task(ax, track, stage, task, place, arrived_s)
+            mark = " (origin)" if tasks.server[task] == tasks.origin[task] else ""
+            labels.append(track.names[int(tasks.server[task])] + mark)
+        ax.annotate(
+            "aggregation" if stage.aggregates else f"layer {int(tasks.stage[rows[0]]) + 1}",
+            (1, top + (len(rows) - 1) / 2),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=style.NOTE_PT,
+            color=_AGGREGATION if stage.aggregates else style.INK,
+            annotation_clip=False,
+        )
+        if stage is not stages[-1]:
+            straggler = top + int(np.argmax([_received_s(track, task) for task in rows]))
+            _draw_join(ax, stage.joined_s - arrived_s, straggler, top + len(rows) - 0.5)
+        top += len(rows)
     ax.set_ylim(top - 0.4, -0.6)
     ax.set_xlim(0, (stages[-1].joined_s - arrived_s) * 1.01)
-    if len(labels) <= _LABELLED_ROWS_MAX:
-        ax.set_yticks(range(len(labels)), labels, fontsize=style.NOTE_PT)
-    else:
-        ax.set_yticks([])
+    shown = labels if top <= _LABELLED_ROWS_MAX else []
+    ax.set_yticks(range(len(shown)), shown, fontsize=style.NOTE_PT)
     ax.tick_params(axis="y", length=0)
     _add_legend(ax)
 
 
+def _draw_join(ax: Axes, at_s: float, straggler: int, boundary: float) -> None:
+    """Mark where a layer was joined and the next one began."""
+    ax.plot(at_s, straggler, "D", ms=4.5, color=style.VERMILION, mec="white", mew=0.6, zorder=5)
+    ax.axvline(at_s, color=style.VERMILION, lw=style.THIN_PT, ls=(0, (1, 2)), zorder=1)
+    ax.axhline(boundary, color=style.FAINT, lw=style.THIN_PT, zorder=0)
+
+
 def _draw_task(
-    ax: Axes, track: Track, task: int, place: int, begun_s: float, arrived_s: float, colour: str
+    ax: Axes, track: Track, stage: _Stage, task: int, place: int, arrived_s: float
 ) -> None:
     tasks = track.tasks
     queued_s, started_s = float(tasks.queued_s[task]), float(tasks.started_s[task])
-    ended_s = float(tasks.ended_s[task])
+    ended_s, back_s = float(tasks.ended_s[task]), _received_s(track, task)
     until_s = track.end_s if isnan(ended_s) else ended_s
-    served = int(tasks.outcome[task]) == SERVED
-    ax.barh(place, started_s - queued_s, left=queued_s - arrived_s, height=0.62, color=_WAITING,
-            lw=0, zorder=2)
-    ax.barh(place, until_s - started_s, left=started_s - arrived_s, height=0.62,
-            color=colour if served else style.MUTED, lw=0, zorder=2)
-    thin = {"color": style.INK, "lw": 1.0, "zorder": 3, "solid_capstyle": "butt"}
-    if queued_s > begun_s:
-        ax.plot([begun_s - arrived_s, queued_s - arrived_s], [place, place], **thin)  # type: ignore[arg-type]  # a style
-    back_s = _received_s(track, task, ended_s)
-    if back_s is not None and back_s > ended_s:
-        ax.plot([ended_s - arrived_s, back_s - arrived_s], [place, place], **thin)  # type: ignore[arg-type]  # a style
+    colour = _AGGREGATION if stage.aggregates else _SERVICE
+    if tasks.outcome[task] != SERVED:
+        colour = style.MUTED
+    for since_s, to_s, shade in ((queued_s, started_s, _WAITING), (started_s, until_s, colour)):
+        ax.barh(place, to_s - since_s, 0.62, since_s - arrived_s, color=shade, lw=0, zorder=2)
+    for since_s, to_s in ((stage.begun_s, queued_s), (ended_s, back_s)):
+        if to_s > since_s:
+            ax.plot(
+                [since_s - arrived_s, to_s - arrived_s],
+                [place, place],
+                color=style.INK,
+                lw=1.0,
+                solid_capstyle="butt",
+                zorder=3,
+            )
 
 
-def _received_s(track: Track, task: int, ended_s: float) -> float | None:
-    """Find when the origin received a task's response: it was sent in the instant it was made."""
+def _received_s(track: Track, task: int) -> float:
+    """Find when the origin received a task's response: it was sent in the instant it was made.
+
+    Where the track does not hold it, that instant; -inf for a task that was not served.
+    """
     links, tasks = track.links, track.tasks
+    ended_s = float(tasks.ended_s[task])
+    if tasks.outcome[task] != SERVED:
+        return -inf
     if links is None:
-        return None
+        return ended_s
     sent = np.flatnonzero(
         (links.sent_s == ended_s)
         & (links.sender == tasks.server[task])
         & (links.receiver == tasks.origin[task])
     )
-    return float(links.received_s[sent[0]]) if len(sent) else None
+    return float(links.received_s[sent[0]]) if len(sent) else ended_s
 
 
 def _add_legend(ax: Axes) -> None:
