@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+import msgspec
+
 from dmoa.core.actions import Action, Answer, Fail, Refuse, Send, SetTimer
 from dmoa.core.augment import Template, augment
 from dmoa.core.events import TimerId
@@ -26,28 +28,27 @@ MISSED: Final = Content(0, "")
 """Stands where a response will never come. Compared by identity, never read."""
 
 
-class Gathering:
-    """The responses to one forked stage, by slot, until the stages that read it have them."""
+class Gathering(msgspec.Struct):
+    """The responses to one forked stage, by slot, until the stages that read it have them.
 
-    __slots__ = ("assigned", "expected", "held", "joined", "overdue", "responses", "unread")
+    ``expected`` responses can still come or are here, ``held`` are here, ``unread`` stages have
+    not read them yet. After its deadline it is ``overdue``; once enough are here it is ``joined``.
+    """
 
-    def __init__(self, assigned: list[str], readers: int) -> None:
-        self.assigned = assigned
-        self.responses: list[Content | None] = [None] * len(assigned)
-        self.expected = len(assigned)
-        self.held = 0
-        self.joined = self.overdue = False
-        self.unread = readers
+    assigned: list[str]
+    responses: list[Content | None]
+    expected: int
+    unread: int
+    held: int = 0
+    joined: bool = False
+    overdue: bool = False
 
 
-class Flight:
+class Flight(msgspec.Struct):
     """One prompt of this node between its arrival and its end."""
 
-    __slots__ = ("content", "gatherings")
-
-    def __init__(self, content: Content, stages: int) -> None:
-        self.content = content
-        self.gatherings: list[Gathering | None] = [None] * stages
+    content: Content
+    gatherings: list[Gathering | None]
 
 
 class Coordinator:
@@ -107,7 +108,7 @@ class Coordinator:
             actions.append(Refuse(prompt, len(self._station.queue)))
             return
         self._station.reserved += self._places
-        self.flights[prompt] = Flight(content, len(self.plan.stages))
+        self.flights[prompt] = Flight(content, [None] * len(self.plan.stages))
         for stage in self._roots:
             self._fork(prompt, stage, content, now, actions)
 
@@ -190,7 +191,9 @@ class Coordinator:
             else:
                 assigned.append(name)
         gatherings = self.flights[prompt].gatherings
-        gatherings[stage] = Gathering(assigned, len(self._readers[stage]))
+        gatherings[stage] = Gathering(
+            assigned, [None] * len(assigned), len(assigned), len(self._readers[stage])
+        )
         for slot, to in enumerate(assigned):
             task = TaskId(name, prompt, stage, slot)
             if to == name:

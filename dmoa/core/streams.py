@@ -34,7 +34,7 @@ def derive(key: int, *labels: int | str) -> int:
     True
     """
     for label in labels:
-        # Mixed before the label comes in: the keys of near seeds differ in a few bits, as labels do.
+        # Mixed before a label comes in: near seeds differ in as few bits as short labels do.
         key = mix64(key + _GOLDEN & _MASK)
         if isinstance(label, str):
             for byte in label.encode():

@@ -111,6 +111,15 @@ def test_a_refusal_that_comes_last_joins_the_others():
     assert hear(one, refusal("c", 2)) == [StartService(FINAL, Content(121), 0.0)]
 
 
+def test_a_response_that_did_not_come_leaves_no_gap_in_the_text():
+    one = node(layered(1, 2), peers="bc")
+    hear(one, PromptArrived(0, Content(1, "why?")), refusal("b", 1))
+    hear(one, ServiceEnded(own(), Content(1, "so")))
+    (start,) = hear(one, MessageReceived("c", Response(own(0, 2), Content(1, "thus"))))
+    assert isinstance(start, StartService)
+    assert "[1] so\n\n[2] thus\n" in (start.content.text or "")
+
+
 def test_a_stage_without_any_response_fails_the_prompt_with_the_last_reason():
     one = three()
     hear(one, refusal("b", 1), ServiceFailed(own(), "out of memory"))
@@ -220,6 +229,21 @@ def test_timers_that_mean_nothing_any_more_or_yet_are_ignored():
     assert hear(one, TimerFired(TimerId(0, 0))) == []
     hear(one, done(5, FINAL))
     assert hear(one, TimerFired(TimerId(0, 0))) == []
+
+
+def test_a_timer_does_not_fork_again_what_a_joined_stage_has_forked():
+    plan = Plan(
+        (
+            Stage((Origin(),), join=Join(1.0)),
+            Stage((Peers(1),)),
+            Stage((Origin(),), reads=(0,)),
+            Stage((Origin(),), reads=(0, 1, 2)),
+        )
+    )
+    one = node(plan, peers="b")
+    assert [type(action) for action in hear(one, ASK, done(1))][-1] is StartService
+    assert hear(one, TimerFired(TimerId(0, 0))) == []
+    assert one.counts() == (0, 1, 1, 1)
 
 
 def test_each_stage_has_its_own_deadline():

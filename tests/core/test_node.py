@@ -6,12 +6,16 @@ from dmoa.core import (
     Content,
     MessageReceived,
     Node,
+    Origin,
+    Peers,
+    Plan,
     PromptArrived,
     Refusal,
     Response,
     Send,
     ServiceEnded,
     ServiceFailed,
+    Stage,
     StartService,
     Task,
     TaskId,
@@ -135,6 +139,14 @@ def test_a_bug_tells_its_story_oldest_first():
 def test_weights_for_another_number_of_peers_are_the_users_error_not_a_crash_in_a_run():
     with pytest.raises(ScenarioError, match="the weights choose 2 peers, but 1 was given"):
         node(layered(1, 1), selection=Weighted("bcd", (1.0, 0.5, 0.5)))
+
+
+def test_two_placements_of_a_stage_choose_apart():
+    plan = Plan((Stage((Peers(1), Peers(1))), Stage((Origin(),), reads=(0,))))
+    one = Node("a", plan=plan, selection=Uniform("bcdefg"), key=1)
+    asked = [one.step(PromptArrived(number, SOME), 0.0) for number in range(20)]
+    pairs = [[send.to for send in sends if isinstance(send, Send)] for sends in asked]
+    assert 0 < sum(first == second for first, second in pairs) < 20
 
 
 def test_the_peers_asked_depend_on_the_key_the_prompt_and_the_layer_alone():

@@ -1,0 +1,199 @@
+"""Small overlays of real nodes in a hostile world: claims always hold, every end is told once."""
+
+from hypothesis import event, given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from dmoa.core import (
+    Answer,
+    Content,
+    MessageReceived,
+    Node,
+    PromptArrived,
+    Refusal,
+    Response,
+    ServiceEnded,
+    ServiceFailed,
+    Stream,
+    Task,
+    TaskId,
+    TimerFired,
+    TimerId,
+    Uniform,
+    derive,
+    layered,
+)
+from tests.property.world import World, dag_plans, layered_plans, overlays
+
+position = st.integers(0, 2**16)
+"""Which of those at hand: taken modulo their number."""
+
+number = st.integers(0, 5)
+
+
+class Network(RuleBasedStateMachine):
+    """Everything a network, a language model and a user can do to nodes."""
+
+    def __init__(self):
+        super().__init__()
+        self.world = World(list)  # without nodes, until `start`
+
+    @initialize(build=overlays(st.one_of(layered_plans, dag_plans())), prompts=st.integers(1, 4))
+    def start(self, build, prompts):
+        self.world = World(build)
+        self.names = list(self.world.nodes)
+        for prompt in range(prompts):
+            self.prompt_arrives(prompt)
+
+    @rule(at=position)
+    def prompt_arrives(self, at):
+        self.world.arrive(self.names[at % len(self.names)], len(self.world.arrived))
+
+    @precondition(lambda self: self.world.under_way())
+    @rule(at=position)
+    def something_goes_on(self, at):
+        """Whatever is under way: deliver a message, end a service, fire a timer."""
+        self.world.go_on(at % self.world.under_way())
+
+    @precondition(lambda self: self.world.in_flight)
+    @rule(at=position)
+    def message_is_delivered(self, at):
+        self.world.deliver(at % len(self.world.in_flight))
+
+    @precondition(lambda self: self.world.in_flight)
+    @rule(at=position)
+    def message_is_doubled(self, at):
+        """Delivered now, and once more at any time."""
+        index = at % len(self.world.in_flight)
+        self.world.in_flight.append(self.world.in_flight[index])
+        self.world.deliver(index)
+
+    @precondition(lambda self: self.world.in_flight)
+    @rule(at=position)
+    def message_is_lost(self, at):
+        self.world.drop(at % len(self.world.in_flight))
+
+    @precondition(lambda self: self.world.services)
+    @rule(at=position)
+    def service_ends(self, at):
+        self.world.end(at % len(self.world.services))
+
+    @precondition(lambda self: self.world.services)
+    @rule(at=position)
+    def service_fails(self, at):
+        name, task = self.world.services.pop(at % len(self.world.services))
+        self.world.hear(name, ServiceFailed(task, "out of memory"))
+
+    @precondition(lambda self: self.world.timers)
+    @rule(at=position)
+    def timer_fires(self, at):
+        self.world.fire(at % len(self.world.timers))
+
+    @rule(at=position, prompt=number, stage=number, slot=number, message=st.sampled_from("trf"))
+    def stranger_meddles(self, at, prompt, stage, slot, message):
+        """Somebody outside the overlay asks in a node's name, responds or refuses."""
+        name = self.names[at % len(self.names)]
+        task = TaskId(name, prompt, stage, slot)
+        if message == "t":
+            self.heard_as_noise(name, MessageReceived("mallory", Task(task, Content(1))))
+        else:
+            self.lie(name, "mallory", task, refuse=message == "f")
+
+    @precondition(lambda self: self.world.asked)
+    @rule(
+        at=position,
+        wrong=st.sampled_from(["sender", "origin", "prompt", "stage", "slot", "attempt"]),
+        refuse=st.booleans(),
+    )
+    def peer_responds_to_what_it_was_not_asked(self, at, wrong, refuse):
+        asked = list(self.world.asked.items())
+        task, sender = asked[at % len(asked)]
+        name = task.origin
+        fields = {field: getattr(task, field) for field in task.__struct_fields__}
+        if wrong == "sender":
+            sender = next((n for n in self.names if n not in {sender, name}), "mallory")
+        elif wrong == "origin":
+            fields["origin"] = sender
+        elif wrong == "prompt":
+            fields["prompt"] = len(self.world.arrived)
+        else:
+            fields[wrong] += 64
+        self.lie(name, sender, TaskId(**fields), refuse=refuse)
+
+    @rule(at=position, what=st.sampled_from(["prompt", "ended", "failed", "timer"]))
+    def driver_repeats_itself(self, at, what):
+        """A prompt arrives twice; a service that is not running ends; a timer is past its use."""
+        arrived = sorted(self.world.arrived)
+        name, prompt = arrived[at % len(arrived)]
+        unknown = TaskId(name, len(arrived), 0, 0)
+        if what == "prompt":
+            self.heard_as_noise(name, PromptArrived(prompt, Content(99)))
+        elif what == "ended":
+            self.heard_as_noise(name, ServiceEnded(unknown, Content(1)))
+        elif what == "failed":
+            self.heard_as_noise(name, ServiceFailed(unknown, "out of memory"))
+        else:
+            assert self.world.hear(name, TimerFired(TimerId(len(arrived), 0))) == []
+
+    def lie(self, name, sender, task, *, refuse):
+        message = Refusal(task, "no", 1) if refuse else Response(task, Content(7))
+        self.heard_as_noise(name, MessageReceived(sender, message))
+
+    def heard_as_noise(self, name, noise):
+        """A node hears what it must ignore: counted once, and nothing else changes."""
+        node = self.world.nodes[name]
+        before, counts = node.ignored.total(), node.counts()
+        assert self.world.hear(name, noise) == []
+        assert node.ignored.total() == before + 1
+        assert node.counts() == counts
+
+    def teardown(self):
+        """Let everything come to its end, and settle the accounts."""
+        world = self.world
+        world.drain()
+        stuck = world.stuck()
+        assert world.told.keys() | stuck == world.arrived
+        assert not world.told.keys() & stuck
+        assert not stuck or world.dropped
+        for name, node in world.nodes.items():
+            waiting, serving, joining, unfinished = node.counts()
+            assert (waiting, serving) == (0, 0)
+            assert unfinished == sum(one == name for one, _ in stuck)
+            assert unfinished or joining == 0
+        world.assert_replay_agrees()
+        for end in world.told.values():
+            event(type(end).__name__)
+        if stuck:
+            event("stuck")
+
+
+TestNetwork = Network.TestCase
+
+
+@given(
+    names=st.sampled_from(["ab", "abc", "abcd", "abcde"]),
+    layers=st.integers(0, 3),
+    proposers=st.integers(0, 4),
+    prompts=st.lists(st.integers(0, 4), min_size=1, max_size=8),
+    order=st.integers(0, 2**64 - 1).map(Stream),
+)
+def test_a_prompt_takes_k_plus_1_tasks_per_layer_and_one_more(
+    names, layers, proposers, prompts, order
+):
+    # Mitra, Kaswan, Ulukus, arXiv 2412.21200: (k + 1) M + 1 tasks, where nothing is lost and every
+    # node has at least k peers.
+    proposers = min(proposers, len(names) - 1)
+    peers = {name: Uniform(names.replace(name, "")) for name in names}
+    plan = layered(layers, proposers)
+    world = World(
+        lambda: [
+            Node(name, plan=plan, selection=peers[name], key=derive(1, name)) for name in names
+        ]
+    )
+    for prompt, node in enumerate(prompts):
+        world.arrive(names[node % len(names)], prompt)
+    while world.under_way():
+        world.go_on(int(order.uniform() * world.under_way()))
+    assert len(world.started) == len(prompts) * ((proposers + 1) * layers + 1)
+    assert world.told.keys() == world.arrived
+    assert all(isinstance(end, Answer) for end in world.told.values())
