@@ -11,7 +11,7 @@ from dmoa.errors import ScenarioError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 FORMATS = (".png", ".svg")
 PNG_DPI = 200
@@ -55,6 +55,8 @@ def check_writable(path: str | Path, *, folder: bool = False) -> None:
 
     >>> check_writable("figures/ring")
     """
+    if "\0" in str(path):
+        raise _refused("cannot be a name of a file", path)
     try:
         if folder:
             _check_folder(Path(path))
@@ -65,11 +67,11 @@ def check_writable(path: str | Path, *, folder: bool = False) -> None:
             if target.exists() and not os.access(target, os.W_OK):
                 raise _refused("may not be overwritten", target)
             _check_folder(target.parent)
-    except (OSError, ValueError) as error:  # a name too long, a null byte
-        raise _refused(f"cannot be used: {error}", path) from None
+    except OSError as error:  # a name too long
+        raise _refused(f"cannot be used: {error.strerror}", path) from None
 
 
-def save(figure: Axes | Figure, path: str | Path) -> list[Path]:
+def save(figure: Axes | Figure | SubFigure, path: str | Path) -> list[Path]:
     """Write a figure as PNG (200 dpi) and SVG, the same bytes each time.
 
     Args:

@@ -21,6 +21,7 @@ _WIDTH = 0.6
 
 _FONT_MIN = 5.0
 _BESIDE_PT = 7.0
+_GAP_PT = 3.5
 _UNIT_PT = 400.0
 """Points to a unit of the layout, about: labels are placed before the figure has its size."""
 
@@ -67,8 +68,8 @@ def write_beside(
         ]
         boxes = []
         for right, up in sides:
-            x = points[node, 0] + right * (half + 2 + wide / 2)
-            y = points[node, 1] + up * (half + 2 + high / 2)
+            x = points[node, 0] + right * (half + _GAP_PT + wide / 2)
+            y = points[node, 1] + up * (half + _GAP_PT + high / 2)
             boxes.append((x - wide / 2, y - high / 2, x + wide / 2, y + high / 2))
         costs = [sum(_shared(box, other) for other in taken) for box in boxes]
         best = int(np.argmin(costs))
@@ -77,7 +78,7 @@ def write_beside(
         ax.annotate(
             names[node],
             places[node],
-            xytext=(right * (half + 2), up * (half + 2)),
+            xytext=(right * (half + _GAP_PT), up * (half + _GAP_PT)),
             textcoords="offset points",
             fontsize=_BESIDE_PT,
             color=style.INK,

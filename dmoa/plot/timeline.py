@@ -115,17 +115,15 @@ def _stages(track: Track, row: int, end_s: float) -> list[_Stage]:
     )
     own = own[np.lexsort((tasks.slot[own], tasks.stage[own]))]
     groups = [own[tasks.stage[own] == stage] for stage in np.unique(tasks.stage[own])]
-    begun = [float(tasks.queued_s[group].min()) for group in groups]
-    # A track does not know the plan: a single task of the origin at the end is the aggregation.
-    last = [
-        len(group) == 1 and tasks.server[group[0]] == tasks.origin[group[0]] for group in groups
-    ]
-    return [
-        _Stage(group, start, joined, bool(alone) and group is groups[-1])
-        for group, start, joined, alone in zip(
-            groups, begun, [*begun[1:], end_s], last, strict=True
-        )
-    ]
+    times_s = [*(float(tasks.queued_s[group].min()) for group in groups), end_s]
+    stages = []
+    for position, group in enumerate(groups):
+        # A track does not know the plan: the origin's single task at the end is the aggregation.
+        first, last = group[0], position == len(groups) - 1
+        alone = len(group) == 1 and tasks.server[first] == tasks.origin[first]
+        begun_s, joined_s = times_s[position : position + 2]
+        stages.append(_Stage(group, begun_s, joined_s, aggregates=last and bool(alone)))
+    return stages
 
 
 def _draw(ax: Axes, track: Track, stages: list[_Stage], arrived_s: float) -> None:
