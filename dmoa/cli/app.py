@@ -49,7 +49,7 @@ class Commands(rich_click.RichGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of a command line, or suggest the nearest one."""
-        if args[0] not in COMMANDS:
+        if self.get_command(ctx, args[0]) is None:
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
             guess = f"did you mean {close[0]!r}? " if close else ""
             raise click.UsageError(

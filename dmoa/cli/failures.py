@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -40,10 +41,11 @@ def exit_code_of(run: Callable[[], Any]) -> int:
             error_console().print("interrupted", style="yellow")
             return INTERRUPTED
         except BrokenPipeError:
-            # Nobody reads any more, as after `| head`. What is still buffered goes nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Nobody reads any more, as after `| head`.
+            _drop_output()
             return OUTPUT_LOST
         except OSError as error:
+            _drop_output()
             _complain(str(error))
             return OUTPUT_LOST
         return code if isinstance(code, int) else 0
@@ -55,6 +57,12 @@ def _print_any_character() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, so that Python does not fail on it at its exit."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_note(message: Warning | str, *_: Any, **__: Any) -> None:

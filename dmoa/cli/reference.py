@@ -62,8 +62,9 @@ def _section(context: click.Context) -> Iterator[str]:
     yield f"```text\n{path} {' '.join(command.collect_usage_pieces(context))}\n```\n"
     for paragraph in (command.help or "").split("\n\n"):
         yield " ".join(paragraph.split()) + "\n"
-    rows = [param.get_help_record(context) for param in command.get_params(context)]
-    options = [row for row in rows if row is not None and "--help" not in row[0]]
+    params = [param for param in command.get_params(context) if isinstance(param, click.Option)]
+    rows = [param.get_help_record(context) for param in params if param.name != "help"]
+    options = [row for row in rows if row is not None]
     if options:
         yield "| option | meaning |\n|---|---|"
         for names, meaning in options:

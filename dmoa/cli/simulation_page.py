@@ -11,7 +11,7 @@ from rich.text import Text
 
 from dmoa.cli import tables
 from dmoa.cli.output import console, duration, number
-from dmoa.study.simulate import FINITE
+from dmoa.study.simulation import FINITE
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -23,6 +23,7 @@ STORE = "dmoa-sweep.db"
 ROWS_SHOWN_MAX = 20
 #: Columns of every store, swept or not: stability curves are drawn from them.
 CURVE = ("plan.layers", "plan.proposers", "arrivals.arrival_rate_hz")
+HEADINGS = dict(zip(CURVE, ("M", "k", "λ"), strict=True))
 
 
 @rich_click.command("sweep")
@@ -71,13 +72,12 @@ def command(
     """
     from dmoa import study  # the help page does without it
     from dmoa.scenario import value_at
-    from dmoa.study.grid import parse_grids
 
     if figure is not None:
         from dmoa.plot import check_writable
 
         check_writable(figure)
-    grid = parse_grids(grids)
+    grid = study.parse_grids(grids)
     fixed = {path: [value_at(scenario, path)] for path in CURVE if path not in grid}
     try:
         with progress_bar("points") as progress:
@@ -118,11 +118,11 @@ def _show(result: SweepResult, swept: list[str], written: list[Path]) -> None:
 
     out = console()
     table = tables.plain_table(
-        *(path.rpartition(".")[2] for path in swept),
+        *(HEADINGS.get(path, path.rpartition(".")[2]) for path in swept),
         "verdict",
         "λ*",
-        "queue length",
-        "sojourn time",
+        "Lq",
+        "W, s",
         left=0,
     )
     for row in result.points[:ROWS_SHOWN_MAX]:
@@ -149,7 +149,7 @@ def _cells(row: dict[str, Any], swept: list[str]) -> list[str]:
         row.get("verdict") or row["status"],
         number(row.get("critical_rate_hz")),
         number(row.get("queue_length_mean")),
-        f"{number(row.get('sojourn_time_s_mean'))} s",
+        number(row.get("sojourn_time_s_mean")),
     ]
 
 
