@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite, nan
 from typing import Any
 
@@ -37,7 +38,7 @@ def read_points(points: Any) -> list[Point]:
             ``queue_length_mean``, ...), ``verdict`` and the two critical rates.
 
     Raises:
-        ScenarioError: there are none, too many, or one lacks a value.
+        ScenarioError: there are none, too many, one lacks a value, or two stand in one place.
 
     >>> row = {"layers": 1, "proposers": 2, "arrival_rate_hz": 0.1, "queue_length": {"mean": 0.3}}
     >>> read_points([row])[0].mean
@@ -53,7 +54,20 @@ def read_points(points: Any) -> list[Point]:
             given=len(found),
             remedy="sweep over arrivals.arrival_rate_hz",
         )
-    return sorted(found, key=lambda point: (point.layers, point.proposers, point.arrival_rate_hz))
+    ordered = sorted(found, key=_place)
+    for one, other in pairwise(ordered):
+        if _place(one) == _place(other):
+            raise ScenarioError(
+                "two points have the same plan and arrival rate",
+                path="points",
+                given=_place(one),
+                remedy="choose the points of one overlay and service, a figure for each",
+            )
+    return ordered
+
+
+def _place(point: Point) -> tuple[int, int, float]:
+    return point.layers, point.proposers, point.arrival_rate_hz
 
 
 def _point(position: int, record: Mapping[str, Any]) -> Point:

@@ -132,7 +132,7 @@ def _draw_theory(ax: Axes, result: SimulationResult, node: int) -> None:
             [0, end_s],
             [0, growth_hz * end_s],
             **dashed,  # type: ignore[arg-type]  # a style
-            label=f"theory: tasks owed to it grow by {style.number(growth_hz)} per second",
+            label=f"theory: tasks owed to it, + {style.number(growth_hz)}/s",
         )
     elif load < slots and theory.waiting_time_s is not None:
         mean = rate_hz * theory.waiting_time_s[node]
@@ -156,13 +156,14 @@ def _mark_warmup(ax: Axes, warmup_s: float) -> None:
 
 
 def _label_ends(ax: Axes, names: tuple[str, ...], queues: Floats, first: int) -> None:
-    """Write names where lines end, the bottleneck's first; lines that end together share one."""
+    """Write names where lines end; beside the bottleneck's, lines that end together share one."""
     heights = queues[:, -1] / ax.get_ylim()[1]
     groups: list[list[int]] = [[first]]
     for node in sorted(range(len(names)), key=lambda one: -heights[one]):
         if node != first:
             near = [own for own in groups if abs(heights[own[0]] - heights[node]) < _LABEL_GAP]
             near[-1].append(node) if near else groups.append([node])
+    groups[0] = [first]
     for own in groups:
         more = f" and {len(own) - 1} more" if len(own) > 1 else ""
         ax.annotate(

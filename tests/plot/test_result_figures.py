@@ -54,7 +54,7 @@ def test_below_the_limit_theory_gives_the_mean(ring):
 def test_beyond_the_limit_theory_gives_the_growth(star):
     ax = plot.queue_length_over_time(star)
     assert "node 0, bottleneck" in legend(ax)
-    assert "theory: tasks owed to it grow by 0.8 per second" in legend(ax)
+    assert "theory: tasks owed to it, + 0.8/s" in legend(ax)
     line = next(line for line in ax.lines if line.get_label().startswith("theory"))
     end_s = star.tracks[0].end_s
     assert list(line.get_xdata()) == [0, end_s]

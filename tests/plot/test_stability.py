@@ -150,6 +150,7 @@ def test_a_mean_of_zero_does_not_break_the_scale():
     ("points", "said"),
     [
         ([], "points: stability curves need 1 to 100,000 points, but 0 was given"),
+        ([point(0.1, 1), point(0.1, 2)], "two points have the same plan and arrival rate"),
         ([{"layers": 1}], r"points\[0\]: proposers must be a finite number"),
         ([{**point(0.1, 1), "arrival_rate_hz": "fast"}], "arrival_rate_hz must be a finite"),
     ],
