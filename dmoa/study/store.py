@@ -36,7 +36,7 @@ RESULT_COLUMNS = (
 )
 """What every finished point has, before its measures."""
 
-_DIFFERENCES_MAX = 5
+_LISTED_MAX = 5
 _BUSY_S = 1.0
 _ELSEWHERE = "name another file, or delete this one to start over"
 _SCHEMA = (
@@ -301,10 +301,8 @@ def _refuse_another(
     if all(key in known for (key,) in db.execute("SELECT key FROM points")):
         return
     differ = _differences(there, here) or ["a file that the scenario names has changed"]
-    more = len(differ) - _DIFFERENCES_MAX
-    listing = ", ".join(differ[:_DIFFERENCES_MAX]) + (f" and {more} more" if more > 0 else "")
     raise ScenarioError(
-        f"holds another sweep: {listing}", path="store", given=str(path), remedy=_ELSEWHERE
+        f"holds another sweep: {_some(differ)}", path="store", given=str(path), remedy=_ELSEWHERE
     )
 
 
@@ -314,7 +312,7 @@ def _differences(there: Manifest, here: Manifest) -> list[str]:
     >>> ring = Manifest({"plan": {"layers": 1}}, {"run.seed": [1, 2]}, dmoa="0.1.0")
     >>> star = Manifest({"plan": {"layers": 2}}, {"run.seed": [1]}, dmoa="0.1.0")
     >>> _differences(ring, star)
-    ['plan.layers is 1 there and 2 here', 'run.seed = 2 is only there']
+    ['plan.layers is 1 there and 2 here', 'run.seed lacks 2']
     """
     found = []
     old, new = _flat(there.scenario), _flat(here.scenario)
@@ -326,12 +324,17 @@ def _differences(there: Manifest, here: Manifest) -> list[str]:
         if path not in here.grid:
             found.append(f"{path} is swept only there")
         else:
-            missing = [value for value in values if value not in here.grid[path]]
-            found += [f"{path} = {value!r} is only there" for value in missing]
+            missing = [repr(value) for value in values if value not in here.grid[path]]
+            found += [f"{path} lacks {_some(missing)}"] if missing else []
     found += [f"{path} is swept only here" for path in here.grid if path not in there.grid]
     if there.graph != here.graph:
         found.append("the graph is another one")
     return found
+
+
+def _some(items: list[str]) -> str:
+    more = len(items) - _LISTED_MAX
+    return ", ".join(items[:_LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

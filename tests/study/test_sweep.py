@@ -167,7 +167,7 @@ def test_titles_and_the_way_a_number_is_written_make_no_difference(store, ran):
     [
         ({"run.seed": 2}, GRID, "run.seed is 1 there and 2 here"),
         ({"run.replications": 3}, GRID, "run.replications is 2 there and 3 here"),
-        ({}, {**GRID, "plan.layers": [0]}, "plan.layers = 1 is only there"),
+        ({}, {**GRID, "plan.layers": [0]}, "plan.layers lacks 1"),
         ({}, {"plan.layers": [0, 1]}, "arrivals.arrival_rate_hz is swept only there"),
     ],
 )

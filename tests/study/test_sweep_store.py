@@ -142,7 +142,7 @@ def test_an_empty_file_becomes_a_store(path):
             {"scenario": {"plan": {"layers": 1, "quorum": 2}, "run": {"seed": 7}}},
             "plan.quorum is None there and 2 here",
         ),
-        ({"grid": {"run.seed": [2, 3]}}, "run.seed = 1 is only there"),
+        ({"grid": {"run.seed": [2, 3]}}, "run.seed lacks 1"),
         (
             {"grid": {"plan.layers": [1]}},
             "run.seed is swept only there, plan.layers is swept only here",
