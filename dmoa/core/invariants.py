@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmoa.core.moa import MISSED
+from dmoa.core.moa import MISSED, Gathering
 from dmoa.core.node import Node
 from dmoa.errors import InvariantError
 
@@ -14,6 +14,7 @@ def check(node: Node) -> None:
     - No queue is longer than ``queue_max``; places taken never exceed those there are.
     - The places taken are those of peers' tasks present and of own prompts; own tasks fit theirs.
     - Every unfinished prompt awaits at least one response, so it can still end.
+    - A stage is joined with all responses that can come, or overdue and with a quorum.
     - The join buffer holds exactly the responses of stages not yet read.
 
     >>> from dmoa.core import Uniform, layered
@@ -31,20 +32,21 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
     foreign = sum(task.origin != node.name for task in present)
     flights = coordinator.flights
     awaited = [
-        any(
-            g is not None and not g.joined and any(r is None for r in g.responses)
-            for g in flight.gatherings
-        )
+        any(g is not None and not g.joined and _missing(g) for g in flight.gatherings)
         for flight in flights.values()
     ]
-    unread = [
-        response
+    forked = [
+        (stage, g)
         for flight in flights.values()
-        for g in flight.gatherings
-        if g is not None and g.unread > 0
-        for response in g.responses
-        if response is not None and response is not MISSED
+        for stage, g in zip(coordinator.plan.stages, flight.gatherings, strict=True)
+        if g is not None
     ]
+    premature = [
+        g
+        for stage, g in forked
+        if g.joined and _missing(g) and not (g.overdue and _received(g) >= stage.join.quorum)
+    ]
+    unread = sum(_received(g) for _, g in forked if g.unread > 0)
     taken = station.foreign + station.reserved
     return [
         ("more tasks in service than slots", len(station.serving) <= station.slots),
@@ -71,9 +73,18 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
             len(present) - foreign <= station.reserved,
         ),
         ("a prompt awaits nothing", all(awaited)),
-        ("the join buffer is miscounted", coordinator.joining == len(unread)),
+        ("a stage was joined before its time", not premature),
+        ("the join buffer is miscounted", coordinator.joining == unread),
         (
             "an unawaited own task is present",
             all(task.prompt in flights for task in present if task.origin == node.name),
         ),
     ]
+
+
+def _missing(gathering: Gathering) -> int:
+    return sum(response is None for response in gathering.responses)
+
+
+def _received(gathering: Gathering) -> int:
+    return sum(one is not None and one is not MISSED for one in gathering.responses)

@@ -4,6 +4,7 @@ import pytest
 
 from dmoa.core import Content, MessageReceived, PromptArrived, Task, TaskId, layered
 from dmoa.core.invariants import _claims, check
+from dmoa.core.moa import Gathering
 from dmoa.errors import InvariantError
 from tests.core.driver import hear, node
 
@@ -56,6 +57,14 @@ def await_nothing(one):
     one._coordinator.flights[0].gatherings[0].joined = True
 
 
+def join_early(one):
+    hear(one, PromptArrived(1, SOME))
+    # One stage of prompt 1 still waits; another, whose responses are missing, counts as joined.
+    flight = one._coordinator.flights[1]
+    flight.gatherings[1] = flight.gatherings[0]
+    flight.gatherings[0] = Gathering(["b"], [None], expected=1, unread=1, joined=True)
+
+
 def miscount_joining(one):
     one._coordinator.joining += 1
 
@@ -74,6 +83,7 @@ CLAIMS = [
     (miscount_reserved, "reserved places are miscounted"),
     (add_an_own_task, "own tasks take more places than are reserved"),
     (await_nothing, "a prompt awaits nothing"),
+    (join_early, "a stage was joined before its time"),
     (miscount_joining, "the join buffer is miscounted"),
     (strand_an_own_task, "an unawaited own task is present"),
 ]

@@ -107,6 +107,15 @@ class World:
         """Deliver one message."""
         self.hear(*self.in_flight.pop(index))
 
+    def double(self, index: int, *, at_once: bool) -> None:
+        """Deliver one message, and once more: at once, or whenever it pleases."""
+        again = self.in_flight[index]
+        self.deliver(index)
+        if at_once:
+            self.hear(*again)
+        else:
+            self.in_flight.append(again)
+
     def drop(self, index: int) -> None:
         """Lose one message."""
         _, event = self.in_flight.pop(index)
