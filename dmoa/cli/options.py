@@ -164,7 +164,7 @@ def build_scenario(source: str | None, given: dict[str, Any], sets: tuple[str, .
         return build_overlay_scenario(topology, given, sets)
     if source is not None and source not in presets():
         _refuse_overlay(source)
-    return load(source or topology, {**given, **parse_sets(sets)})
+    return load(topology if source is None else source, {**given, **parse_sets(sets)})
 
 
 def build_overlay_scenario(topology: str, given: dict[str, Any], sets: tuple[str, ...]) -> Scenario:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ def print_result(result: SimulationResult, figures: Sequence[Path], trace: str |
     if result.stopped is not None:
         out.print(f"stopped early: {result.stopped}", style="bold yellow")
     _print_files(out, figures, trace)
-    out.print(_next_step(result), style="dim")
+    out.print(_next_step(result, drawn=bool(figures)), style="dim")
 
 
 def _verdict_lines(result: SimulationResult) -> Iterator[Text]:
@@ -90,6 +91,15 @@ def _theory(result: SimulationResult) -> dict[str, str]:
         "utilization": number(sum(shares) / len(shares)),
         "throughput_hz": number(limit.arrival_rate_hz),
     }
+    if limit.waiting_time_s is not None:
+        # Known where a task's service does not depend on what it reads: then Λ_i = a_i / α_i.
+        tasks_hz = [
+            load / service_s
+            for load, service_s in zip(limit.offered_load, result.setup.service_time_s, strict=True)
+        ]
+        queued = sum(map(mul, tasks_hz, limit.waiting_time_s))
+        known["queue_length"] = f"≈ {number(queued / len(tasks_hz))}"
+        known["waiting_time_s"] = f"≈ {number(queued / sum(tasks_hz))}"
     if limit.sojourn_time_s is not None:
         known["sojourn_time_s"] = f"≈ {number(limit.sojourn_time_s)}"
         known["number_in_system"] = f"≈ {number(limit.arrival_rate_hz * limit.sojourn_time_s)}"
@@ -136,7 +146,7 @@ def _print_files(out: Console, figures: Sequence[Path], trace: str | None) -> No
         out.print(f"trace: {trace}", soft_wrap=True)
 
 
-def _next_step(result: SimulationResult) -> str:
+def _next_step(result: SimulationResult, *, drawn: bool) -> str:
     verdict, limit = result.verdict, result.theory
     if verdict.status == "undetermined":
         if result.setup.scenario.arrivals.process in FINITE:
@@ -154,7 +164,8 @@ def _next_step(result: SimulationResult) -> str:
             weighted = f", or --selection weighted, which carries {number(best)}"
         rate = number(0.9 * limit.critical_rate_hz)
         return f"Next: give --arrival-rate {rate}{weighted}."
+    draw = "" if drawn else "; --figures DIR draws this run"
     return (
         "Next: `dmoa capacity` finds the critical rate by simulation, `dmoa sweep` the stability "
-        "curve; --figures DIR draws this run."
+        f"curve{draw}."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ CASES = [
     ("bound --seed -1", "run.seed"),
     ("bound --set plan.layers", "must be key=value"),
     ("bound --set plan.layer=1", "plan.layer"),
+    ("bound ''", "there is no such preset"),
     ("bound rnig", "did you mean 'ring'?"),
     ("bound missing.toml", "there is no such file"),
     ("bound broken.toml", "line 3, column 10"),
@@ -95,7 +97,7 @@ def test_it_is_refused_and_nothing_is_written(
         (workdir / name).write_text(text, encoding="utf-8")
     if as_json and line.split(maxsplit=1)[0] != "plot" and line != "topology draw":
         line += " --json"
-    result = dmoa(*line.split())
+    result = dmoa(*shlex.split(line))
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert expected in " ".join(result.stderr.split())

@@ -91,3 +91,9 @@ def test_an_unknown_option_points_to_the_help(dmoa: Run) -> None:
     assert result.exit_code == 2
     assert "--arrival-rate" in result.stderr
     assert "bound --help" in result.stderr
+
+
+def test_no_command_shows_the_first_page(dmoa: Run) -> None:
+    result = dmoa()
+    assert result.exit_code == 2
+    assert " simulate " in result.stdout + result.stderr

@@ -31,7 +31,11 @@ def test_a_stable_run_says_why_and_what_next(dmoa: Run) -> None:
     assert "STABLE λ = 0.2 is below λ* = 1 prompts/s per node: every node is offered 20 %" in page
     assert "Evidence: doubling the horizon lets the drift decay" in page
     assert "utilization ρ 0.2 0." in page
+    # M = 0 is M/M/1 at ρ = 0.2: Lq = 0.05, Wq = 0.25, W = 1.25
+    assert "queue length Lq ≈ 0.05 0.0" in page
+    assert "waiting time Wq ≈ 0.25 0.2" in page
     assert "sojourn time W ≈ 1.25 1." in page
+    assert "--figures DIR draws this run." in page
     assert "bottleneck" not in page
     assert "dmoa capacity" in page
 
@@ -217,3 +221,4 @@ def test_files_are_named_where_they_were_written(dmoa: Run) -> None:
     assert "\ntrace: t.dmoa\n" in page
     assert "figure: f/overlay.png\n" in page
     assert "figure: f/queue-length.svg\n" in page
+    assert "--figures DIR" not in page

@@ -86,7 +86,7 @@ def finished(store: Path) -> int:
 
 def test_ctrl_c_in_a_real_terminal_loses_nothing(workdir: Path) -> None:
     store = workdir / "s.db"
-    command = [sys.executable, "-m", "dmoa", "sweep", "ring", "--horizon", "1500",
+    command = [sys.executable, "-m", "dmoa", "sweep", "ring", "--horizon", "1000",
                "--replications", "2", "--grid", "run.seed=1:10:10", "--workers", "2",
                "--store", str(store)]  # fmt: skip
     process = subprocess.Popen(
