@@ -182,6 +182,19 @@ def test_a_disconnected_overlay_is_described(dmoa: Run, workdir: Path) -> None:
     assert "note: the overlay is disconnected: 2 parts that never ask each other" in page
 
 
+def test_a_directed_overlay_is_described(dmoa: Run, workdir: Path) -> None:
+    (workdir / "oneway.json").write_text(
+        '{"directed": true, "nodes": [{"id": "a"}, {"id": "b"}, {"id": "c"}], "edges": '
+        '[{"source": "a", "target": "b"}, {"source": "b", "target": "c"}]}'
+    )
+    result = dmoa("topology", "show", "oneway.json")
+    assert result.exit_code == 0, result.stderr
+    page = words(result.stdout)
+    assert "oneway.json · connected directed overlay" in page
+    assert "neighbours per node 0 to 1" in page
+    assert "note: the overlay is directed" in page
+
+
 def test_a_trace_that_no_longer_agrees_is_shown_and_fails(dmoa: Run, workdir: Path) -> None:
     assert dmoa("simulate", "ring", *SHORT, "--trace", "t.dmoa").exit_code == 0
     file = workdir / "t.dmoa"
