@@ -14,6 +14,8 @@ Every message says what was given, what was expected and what to do next.
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class DmoaError(Exception):
     """Base of every error that dmoa raises on purpose.
@@ -27,9 +29,15 @@ class DmoaError(Exception):
 class ScenarioError(DmoaError):
     """The user's file or argument is wrong: where, what was given, and the remedy.
 
-    >>> print(ScenarioError("must be above 0", path="arrivals.arrival_rate_hz", given=-1,
-    ...                     remedy="give prompts per second, for example 0.2"))
-    arrivals.arrival_rate_hz: must be above 0, but -1 was given; give prompts per second, for example 0.2
+    >>> print(
+    ...     ScenarioError(
+    ...         "must be above 0",
+    ...         path="run.horizon_s",
+    ...         given=-1,
+    ...         remedy="give seconds, for example 5000",
+    ...     )
+    ... )
+    run.horizon_s: must be above 0, but -1 was given; give seconds, for example 5000
     """
 
     exit_code = 2
@@ -54,8 +62,14 @@ class UnstableError(DmoaError):
     exit_code = 3
 
     def __init__(self, problem: str, *, node: str, queue_length: int) -> None:
-        self.node, self.queue_length = node, queue_length
+        self.problem, self.node, self.queue_length = problem, node, queue_length
         super().__init__(f"{problem} (node {node}, queue length {queue_length})")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let it cross a process boundary, for which Python knows positional arguments only."""
+        return partial(UnstableError, node=self.node, queue_length=self.queue_length), (
+            self.problem,
+        )
 
 
 class PeerError(DmoaError):

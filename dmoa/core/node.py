@@ -52,7 +52,8 @@ class Node:
     """
 
     __slots__ = (
-        "_coordinator", "_recent", "_station", "_story", "ignored", "name",
+        "_coordinator", "_flights", "_queue", "_recent", "_serving", "_station", "_story",
+        "ignored", "name",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +79,9 @@ class Node:
             template=template,
             ignored=self.ignored,
         )
+        # At hand for `counts`, which every step of a simulation calls.
+        self._queue, self._serving = self._station.queue, self._station.serving
+        self._flights = self._coordinator.flights
         self._recent = Recent(REMEMBERED)
         self._story: deque[tuple[float, Event]] = deque(maxlen=STORY)
 
@@ -90,12 +94,11 @@ class Node:
             joining: responses in the join buffer.
             unfinished: this node's own prompts that have not ended.
         """
-        station, coordinator = self._station, self._coordinator
         return (
-            len(station.queue),
-            len(station.serving),
-            coordinator.joining,
-            len(coordinator.flights),
+            len(self._queue),
+            len(self._serving),
+            self._coordinator.joining,
+            len(self._flights),
         )
 
     def step(self, event: Event, now: float) -> list[Action]:
@@ -127,9 +130,8 @@ class Node:
                 self._hear_failed(event, now, actions)
             else:
                 assert_never(event)
-            station = self._station
-            if station.queue and len(station.serving) < station.slots:
-                station.start(actions)
+            if self._queue and len(self._serving) < self._station.slots:
+                self._station.start(actions)
         except Exception as error:
             raise InvariantError(
                 f"node {self.name}: {type(error).__name__}: {error}", self.story()

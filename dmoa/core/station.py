@@ -61,4 +61,6 @@ class Station:
             self.serving.remove(task)
             actions.append(CancelService(task))
         else:
-            self.queue = deque(entry for entry in self.queue if entry[0] != task)
+            kept = [entry for entry in self.queue if entry[0] != task]
+            self.queue.clear()
+            self.queue.extend(kept)

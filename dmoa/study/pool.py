@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
+from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import TypeVar
 
@@ -40,7 +42,11 @@ def run_all(
             yield item, work(item)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_quietly)
+    # Nothing is ever sent: its end is the message, and a parent that is killed ends it too.
+    receiver, sender = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_end_with_parent, initargs=(receiver,)
+    )
     pending: dict[Future[Result], Item] = {}
     queue = iter(items)
     try:
@@ -53,13 +59,25 @@ def run_all(
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield pending.pop(future), future.result()
+    except BaseException:
+        sender.close()  # nobody wants the results of what is in flight
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        sender.close()
+        receiver.close()
 
 
-def _die_quietly() -> None:
-    """Let Ctrl-C, which reaches the workers as well, end them without a traceback each."""
+def _end_with_parent(receiver: Connection) -> None:
+    """End a worker quietly on Ctrl-C, and as soon as its parent abandons it or is killed."""
+
+    def watch() -> None:
+        with suppress(EOFError):
+            receiver.recv_bytes()
+        os._exit(130)
+
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
