@@ -126,11 +126,15 @@ class Simulation:
             return
         at_s, tokens = arrival
         event = PromptArrived(next(self._numbers[node]), Content(tokens))
+        self._schedule(_ARRIVES, self._on_arrival, node, event, at_s)
+
+    def _schedule(
+        self, kind: int, callbacks: list[Any], node: int, event: Event, at_s: float
+    ) -> None:
         now = self._env.now
-        schedule: Callable[..., None] = self._env.schedule
+        schedule: Callable[..., None] = self._env.schedule  # any order may be a priority
         # The time as the kernel will compute it, to the last bit.
-        happens = Occurrence(self._on_arrival, node, event, now + (at_s - now))
-        schedule(happens, _ARRIVES + node, at_s - now)
+        schedule(Occurrence(callbacks, node, event, now + (at_s - now)), kind + node, at_s - now)
 
     # One flat loop: a call per action would cost more than the action.
     def _stepper(self) -> Callable[[Occurrence], None]:  # noqa: C901
@@ -170,10 +174,8 @@ class Simulation:
                             happens = Occurrence(on_event, to, heard, now + delay_s)
                             schedule(happens, _DELIVERS + to, delay_s)
                     elif type(action) is SetTimer:
-                        delay_s = action.at_s - now
                         fired = TimerFired(action.timer)
-                        happens = Occurrence(on_event, node, fired, now + delay_s)
-                        schedule(happens, _TIMES + node, delay_s)
+                        self._schedule(_TIMES, on_event, node, fired, action.at_s)
                     elif type(action) is CancelService:
                         cancelled.add(action.task)
                 if check is not None:
