@@ -21,7 +21,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import ciw
 import simpy
+
+from dmoa.scenario import Setup, load
+from dmoa.scenario.nodes import build_nodes, run_key
+from dmoa.sim import Simulation, build_world
+from dmoa.study import prepare
+from dmoa.study.replication import Job, header
+from dmoa.trace import Meter, TraceWriter, measure
 
 NODES, LAYERS, PROPOSERS, ARRIVAL_RATE_HZ = 8, 2, 2, 0.1
 HORIZON_S = 10_000.0
@@ -33,7 +41,7 @@ class Bare:
 
     def __init__(self, seed: int) -> None:
         self.env = simpy.Environment()
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311 - chance, not secrets
         self.queues: list[deque[list[int]]] = [deque() for _ in range(NODES)]
         self.busy = [False] * NODES
         self.peers = [[(i - 1) % NODES, (i + 1) % NODES] for i in range(NODES)]
@@ -50,14 +58,17 @@ class Bare:
         return self.served, sum(self.area) / NODES / HORIZON_S
 
     def later(self, delay_s: float, value: object, callback: Callable[..., None]) -> None:
+        """Let something happen after a delay."""
         self.env.timeout(delay_s, value).callbacks.append(callback)
 
     def arrive(self, event: simpy.Event) -> None:
+        """Hear a prompt arrive."""
         node = event.value
         self.later(self.random.expovariate(ARRIVAL_RATE_HZ), node, self.arrive)
         self.fork([node, 0, 0])  # origin, layer, responses awaited
 
     def fork(self, prompt: list[int]) -> None:
+        """Place the tasks of a prompt's next layer."""
         origin, layer, _ = prompt
         if layer == LAYERS:
             prompt[2] = 1
@@ -69,6 +80,7 @@ class Bare:
             self.enqueue(peer, prompt)
 
     def enqueue(self, node: int, prompt: list[int]) -> None:
+        """Serve a task, or let it wait."""
         if self.busy[node]:
             self.count(node)
             self.queues[node].append(prompt)
@@ -77,6 +89,7 @@ class Bare:
             self.later(self.random.expovariate(1.0), (node, prompt), self.end)
 
     def end(self, event: simpy.Event) -> None:
+        """Hear a task end; serve the next, and join."""
         node, prompt = event.value
         self.served += 1
         if self.queues[node]:
@@ -92,6 +105,114 @@ class Bare:
                 self.fork(prompt)
 
     def count(self, node: int) -> None:
+        """Add to the area under a node's queue length."""
         now = self.env.now
         self.area[node] += len(self.queues[node]) * (now - self.since[node])
         self.since[node] = now
+
+
+def ours(setup: Setup, *, digest: bool, measures: bool) -> tuple[int, float]:
+    """Simulate with the core; return the tasks started and the mean queue length, if measured."""
+    key = run_key(1, 0)
+    meter = Meter(setup.names)
+    writer = TraceWriter(None, header(Job(setup, 1, 0)))
+    observers = [writer.extend] * digest + [meter.extend] * measures
+    Simulation(build_nodes(setup, key), build_world(setup, key), observers).run(setup.horizon_s)
+    if not measures:
+        return 0, 0.0
+    track = meter.track(setup.horizon_s)
+    return len(track.tasks.server), float(measure(track).queue_length.mean())
+
+
+def ciw_independent(seed: int) -> tuple[int, float]:
+    """Simulate nodes that answer alone with Ciw; return the tasks served."""
+    network = ciw.create_network(
+        arrival_distributions=[ciw.dists.Exponential(CIW_RATE_HZ)] * CIW_NODES,
+        service_distributions=[ciw.dists.Exponential(1.0)] * CIW_NODES,
+        number_of_servers=[1] * CIW_NODES,
+        routing=[[0.0] * CIW_NODES for _ in range(CIW_NODES)],
+    )
+    ciw.seed(seed)
+    simulation = ciw.Simulation(network)
+    simulation.simulate_until_max_time(CIW_HORIZON_S)
+    return len(simulation.get_all_records()), 0.0
+
+
+def ring() -> Setup:
+    """Give the ring that `Bare` is, as a scenario."""
+    return prepare(
+        load(
+            {
+                "overlay": {"topology": "ring", "nodes": NODES},
+                "plan": {"layers": LAYERS, "proposers": PROPOSERS},
+                "arrivals": {"arrival_rate_hz": ARRIVAL_RATE_HZ},
+                "run": {"horizon_s": HORIZON_S},
+            }
+        )
+    )
+
+
+def alone() -> Setup:
+    """Give Ciw's network as a scenario."""
+    return prepare(
+        load(
+            {
+                "overlay": {"topology": "ring", "nodes": CIW_NODES},
+                "plan": {"layers": 0},
+                "arrivals": {"arrival_rate_hz": CIW_RATE_HZ},
+                "run": {"horizon_s": CIW_HORIZON_S},
+            }
+        )
+    )
+
+
+def time_all(repeats: int) -> dict[str, list[float]]:
+    """Measure the tasks per second of every contender, taking turns so that noise is shared."""
+    ours_ring, ours_alone = ring(), alone()
+    tasks, queue = ours(ours_ring, digest=False, measures=True)
+    tasks_alone, _ = ours(ours_alone, digest=False, measures=True)
+    _, bare_queue = Bare(1).run()
+    if not 0.85 < queue / bare_queue < 1.15:
+        raise SystemExit(f"the models disagree: mean queue {queue:.3f} against {bare_queue:.3f}")
+    contenders: dict[str, Callable[[], tuple[int, float]]] = {
+        "bare SimPy": lambda: Bare(1).run(),
+        "dmoa, core": lambda: ours(ours_ring, digest=False, measures=False),
+        "dmoa, core and digest": lambda: ours(ours_ring, digest=True, measures=False),
+        "dmoa, all": lambda: ours(ours_ring, digest=True, measures=True),
+        "Ciw, M = 0": lambda: ciw_independent(1),
+        "dmoa, all, M = 0": lambda: ours(ours_alone, digest=True, measures=True),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, run in contenders.items():
+            started = time.perf_counter()
+            served, _ = run()
+            elapsed = time.perf_counter() - started
+            served = served or (tasks_alone if name.endswith("M = 0") else tasks)
+            rates[name].append(served / elapsed)
+    return rates
+
+
+def main() -> None:
+    """Print medians, spread and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each (default 5)")
+    arguments = parser.parse_args()
+    rates = time_all(max(1, arguments.repeats))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    ratios = {
+        name: median / medians["Ciw, M = 0" if name.endswith("M = 0") else "bare SimPy"]
+        for name, median in medians.items()
+    }
+    if arguments.json:
+        print(json.dumps({"tasks_per_s": medians, "ratio_to_baseline": ratios}))
+        return
+    print(f"{'':24}{'tasks/s':>10}{'spread':>18}{'ratio':>8}")
+    for name, values in rates.items():
+        spread = f"{min(values):,.0f}-{max(values):,.0f}"
+        print(f"{name:24}{medians[name]:10,.0f}{spread:>18}{ratios[name]:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

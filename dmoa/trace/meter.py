@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmoa.core.actions import Action, Answer, CancelService, Fail, Refuse, Send, StartService
-from dmoa.core.events import MessageReceived, PromptArrived, ServiceEnded, ServiceFailed, TimerFired
+from dmoa.core.events import (
+    Event,
+    MessageReceived,
+    PromptArrived,
+    ServiceEnded,
+    ServiceFailed,
+    TimerFired,
+)
 from dmoa.core.messages import TaskId
 from dmoa.errors import InvariantError
 from dmoa.trace.codec import Entry
@@ -25,6 +32,8 @@ UNFINISHED, ANSWERED, FAILED, REFUSED = range(4)
 
 SERVED, CANCELLED = ANSWERED, REFUSED
 """How a task's service ended, beside ``UNFINISHED`` and ``FAILED``: ``Tasks.outcome``."""
+
+_FREQUENT = frozenset({MessageReceived, ServiceEnded, Send, StartService})
 
 _OUTCOMES: dict[type, int] = {Answer: ANSWERED, Fail: FAILED, Refuse: REFUSED}
 
@@ -120,50 +129,38 @@ class Meter:
         self._sent: dict[tuple[type, TaskId, int], tuple[int, float]] = {}
         self._withdrew = np.zeros(len(self._names), np.bool_)
 
-    # One flat loop: a call per entry would cost more than all the rest.
-    def extend(self, entries: list[Entry]) -> None:  # noqa: C901, PLR0912
+    def extend(self, entries: list[Entry]) -> None:
         """Take the next entries of the run, in order."""
         if not entries:
             return
         times, nodes, events, actions, *counts = zip(*entries, strict=True)
         for column, values in zip(self._steps, (times, nodes, *counts), strict=True):
             column.extend(values)
-        started: list[tuple[Any, ...]] = []
-        serving, ended, outcome = self._serving, self._ended, self._outcome
-        for time_s, node, event, asked in zip(times, nodes, events, actions, strict=True):
-            kind = type(event)
-            if kind is ServiceEnded or kind is ServiceFailed:
-                row = serving.pop(event.task, None)
-                if row is not None:  # None after a cancel that came too late
-                    ended[row] = time_s
-                    outcome[row] = SERVED if kind is ServiceEnded else FAILED
-            elif kind is PromptArrived:
-                self._add_prompt(node, event.prompt, time_s)
-            elif kind is TimerFired:
-                self._withdrew[node] = True
+        # A comprehension per kind costs half of a loop that looks at every entry: most entries
+        # are messages, of which nothing is kept here.
+        self._add_tasks(
+            [
+                (node, time_s, action)
+                for time_s, node, asked in zip(times, nodes, actions, strict=True)
+                for action in asked
+                if type(action) is StartService
+            ]
+        )
+        for time_s, node, event in zip(times, nodes, events, strict=True):
+            if type(event) not in _FREQUENT:
+                self._hear(node, event, time_s)
+        for time_s, node, asked in zip(times, nodes, actions, strict=True):
             for action in asked:
-                kind = type(action)
-                if kind is StartService:
-                    task = action.task
-                    serving[task] = len(ended)
-                    ended.append(nan)
-                    outcome.append(UNFINISHED)
-                    started.append(
-                        (
-                            node,
-                            self._index[task.origin],
-                            task.prompt,
-                            task.stage,
-                            task.slot,
-                            action.queued_s,
-                            time_s,
-                        )
-                    )
-                elif kind is not Send:
+                if type(action) not in _FREQUENT:
                     self._end(node, action, time_s)
-        if started:
-            for column, values in zip(self._tasks, zip(*started, strict=True), strict=True):
-                column.extend(values)
+        # Last: a service that ended after it was cancelled stays cancelled.
+        self._end_tasks(
+            [
+                (event.task, time_s, SERVED)
+                for time_s, event in zip(times, events, strict=True)
+                if type(event) is ServiceEnded
+            ]
+        )
         if self._links is not None:
             self._match_messages(self._links, entries)
 
@@ -183,6 +180,40 @@ class Meter:
             self._withdrew.copy(),
         )
 
+    def _add_tasks(self, started: list[tuple[int, float, StartService]]) -> None:
+        ids = [action.task for _, _, action in started]
+        first = len(self._ended)
+        self._serving.update(zip(ids, range(first, first + len(ids)), strict=True))
+        self._ended.extend([nan] * len(ids))
+        self._outcome.extend([UNFINISHED] * len(ids))
+        index = self._index
+        columns: tuple[list[Any], ...] = (
+            [node for node, _, _ in started],
+            [index[task.origin] for task in ids],
+            [task.prompt for task in ids],
+            [task.stage for task in ids],
+            [task.slot for task in ids],
+            [action.queued_s for _, _, action in started],
+            [time_s for _, time_s, _ in started],
+        )
+        for column, values in zip(self._tasks, columns, strict=True):
+            column.extend(values)
+
+    def _end_tasks(self, ended: list[tuple[TaskId, float, int]]) -> None:
+        for task, time_s, outcome in ended:
+            row = self._serving.pop(task, None)
+            if row is not None:  # None after a cancel that came too late
+                self._ended[row] = time_s
+                self._outcome[row] = outcome
+
+    def _hear(self, node: int, event: Event, time_s: float) -> None:
+        if isinstance(event, PromptArrived):
+            self._add_prompt(node, event.prompt, time_s)
+        elif isinstance(event, ServiceFailed):
+            self._end_tasks([(event.task, time_s, FAILED)])
+        elif isinstance(event, TimerFired):
+            self._withdrew[node] = True
+
     def _add_prompt(self, node: int, prompt: int, time_s: float) -> None:
         columns = self._prompts
         self._asked[node][prompt] = len(columns[0])
@@ -192,10 +223,7 @@ class Meter:
     def _end(self, node: int, action: Action, time_s: float) -> None:
         """Note the end of a prompt, or of a service that nobody waits for any more."""
         if isinstance(action, CancelService):
-            row = self._serving.pop(action.task, None)
-            if row is not None:
-                self._ended[row] = time_s
-                self._outcome[row] = CANCELLED
+            self._end_tasks([(action.task, time_s, CANCELLED)])
         elif isinstance(action, Answer | Fail | Refuse):
             outcome = _OUTCOMES[type(action)]
             row = self._asked[node].pop(action.prompt, None)
