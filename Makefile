@@ -30,7 +30,7 @@ help: ## Show this list
 .PHONY: demo
 demo: $(VENV)/.base ## Simulate a ring of 8 nodes; figures in ./dmoa-figures
 	@$(BIN)/dmoa simulate --topology ring --figures $(FIGURES)
-	@printf '\nThe figures are in %s:\n' "$$PWD/$(FIGURES)" && ls $(FIGURES) | sed 's/^/  /'
+	@printf '\nThe figures are in %s\n' "$$PWD/$(FIGURES)"
 
 # --- the gates ------------------------------------------------------------------------------
 
