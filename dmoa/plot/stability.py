@@ -162,14 +162,14 @@ def _shade_unstable(ax: Axes, plans: dict[Plan, Point], colours: dict[Plan, str]
             zorder=1,
         )
     if seen:
-        under = 0.98 - _STRIP * 1.3 * len(seen) * differ
+        # At the foot: the curves leave the figure at the top.
         ax.text(
             0.99,
-            under,
+            0.02,
             "unstable",
             transform=ax.transAxes,
             ha="right",
-            va="top",
+            va="bottom",
             fontsize=style.NOTE_PT,
             style="italic",
             color=style.INK,
