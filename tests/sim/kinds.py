@@ -1,0 +1,68 @@
+"""One small scenario of every kind, for what must hold in all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networkx as nx
+
+from dmoa.scenario import Setup
+from dmoa.study import prepare
+from tests.sim.runs import scenario
+
+SHORT = {"run.horizon_s": 60, "run.replications": 2}
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ring": ("ring", {}),
+    "one layer more": ("complete", {"plan.layers": 3, "plan.proposers": 1}),
+    "no layers": ("star", {"plan.layers": 0}),
+    "no proposers": ("ring", {"plan.layers": 2, "plan.proposers": 0}),
+    "best weights": ("scale-free", {"plan.selection": "weighted", "plan.weights": "best"}),
+    "by tokens": ("tokens", {"arrivals.arrival_rate_hz": 0.1}),
+    "slots": ("complete", {"station.slots": 3, "arrivals.arrival_rate_hz": 0.6}),
+    "overload": ("star", {"arrivals.arrival_rate_hz": 0.5}),
+    "delay": ("ring", {"links": {"delay_s": 0.5, "distribution": "exponential"}}),
+    "deadline": ("ring", {"plan.layer_deadline_s": 2.0, "arrivals.arrival_rate_hz": 0.3}),
+    "deadline and quorum": (
+        "complete",
+        {"plan.proposers": 4, "plan.layer_deadline_s": 1.5, "plan.quorum": 3},
+    ),
+    "loss": (
+        "ring",
+        {"plan.layers": 2, "plan.layer_deadline_s": 4.0, "links": {"loss": 0.3, "delay_s": 0.1}},
+    ),
+    "full queues": ("star", {"station.queue_max": 2, "arrivals.arrival_rate_hz": 0.4}),
+    "full queues, loss": (
+        "complete",
+        {
+            "station.queue_max": 1,
+            "arrivals.arrival_rate_hz": 0.5,
+            "links.loss": 0.2,
+            "plan.layer_deadline_s": 3.0,
+        },
+    ),
+    "nodes that differ": (
+        "ring",
+        {"nodes": {"0": {"speed": 3.0, "slots": 2}, "3": {"queue_max": 1, "arrival_rate_hz": 0.0}}},
+    ),
+    "on-off": ("grid", {"arrivals": {"process": "on-off", "on_s": 3.0, "off_s": 9.0}}),
+    "burst": ("paper-table-1", {"run.horizon_s": 1e6, "run.replications": 2}),
+    "ties": (
+        "complete",
+        {"arrivals.process": "deterministic", "service.distribution": "deterministic"},
+    ),
+}
+
+
+def kind(name: str, **values: Any) -> Setup:
+    """Resolve the scenario of one kind."""
+    preset, changes = KINDS[name]
+    return prepare(scenario(preset, **{**SHORT, **changes, **values}))
+
+
+def karate() -> Setup:
+    """Resolve a scenario on a graph from Python, with weights given by hand for one node."""
+    return prepare(
+        scenario(plan={"layers": 1, "proposers": 1}, arrivals__arrival_rate_hz=0.05, **SHORT),
+        nx.karate_club_graph(),
+    )
