@@ -21,7 +21,14 @@ def check(scenario: Scenario) -> None:
             "a prompt would wait forever for a lost message",
             path="links.loss",
             given=scenario.links.loss,
-            remedy="give plan.layer_deadline_s (and plan.quorum)",
+            remedy="give plan.layer_deadline_s",
+        )
+    if lossy and (scenario.plan.quorum or 1) > 1:
+        raise ScenarioError(
+            "a prompt would wait forever where lost messages leave fewer responses than that",
+            path="plan.quorum",
+            given=scenario.plan.quorum,
+            remedy="give 1: a node's own response is never lost",
         )
 
 

@@ -307,6 +307,22 @@ class Run(_Section, frozen=True):
         ]
         | None
     ) = None
+    relative_half_width: (
+        Annotated[
+            float,
+            _meta(
+                "half the interval of the mean sojourn time by the mean, above which more"
+                " replications are run",
+                gt=0,
+                lt=1,
+            ),
+        ]
+        | None
+    ) = None
+    replications_max: Annotated[
+        int,
+        _meta("replications at most, with relative_half_width", "runs", ge=1, le=100_000),
+    ] = 1000
     queue_length_max: Annotated[
         int,
         _meta(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dmoa.scenario import Scenario, Setup
+from dmoa.scenario.schema import Run
 from dmoa.study.bounds import Bound, bound, prepare
 from dmoa.study.pool import cores, run_all
 from dmoa.study.replication import ENGINE, Job, Outcome, replicate
@@ -54,6 +55,8 @@ def simulate(
 ) -> SimulationResult:
     """Simulate independent replications of a scenario and measure them.
 
+    With ``run.relative_half_width`` replications are added, twice as many each time, until the
+    interval of the mean sojourn time is that narrow or there are ``run.replications_max``.
     Little's law is checked in every replication. The same scenario and seed give the same digest
     whatever the number of workers.
 
@@ -76,7 +79,47 @@ def simulate(
     """
     setup = prepare(scenario, graph)
     limit = bound(setup)
-    outcomes = _run(setup, workers, trace, progress)
+    run = setup.scenario.run
+    outcomes = _run(setup, range(run.replications), workers, trace, progress)
+    seen = _observe(setup, outcomes)
+    while _is_vague(run, seen):
+        more = range(len(outcomes), min(2 * len(outcomes), run.replications_max))
+        outcomes += _run(setup, more, workers, trace, progress)
+        seen = _observe(setup, outcomes)
+    tracks, measures = seen.tracks, seen.measures
+    return SimulationResult(
+        engine=ENGINE,
+        seed=run.seed,
+        replications=len(outcomes),
+        horizon_s=setup.horizon_s,
+        warmup_s=seen.warmup_s,
+        stationary=seen.stationary,
+        verdict=_verdict(setup, tracks, seen.stopped),
+        theory=limit,
+        summary=seen.summary,
+        nodes=_by_node(setup, limit, measures),
+        prompts=_count(tracks),
+        digest=_digest(outcomes),
+        stopped=seen.stopped,
+        notes=[*limit.notes, *_remarks(outcomes)],
+        setup=setup,
+        tracks=tracks,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """All replications so far, in their common window."""
+
+    tracks: tuple[Track, ...]
+    stopped: str | None
+    warmup_s: float
+    stationary: bool
+    measures: list[Measures]
+    summary: dict[str, Estimate]
+
+
+def _observe(setup: Setup, outcomes: list[Outcome]) -> _Seen:
     tracks = tuple(outcome.track for outcome in outcomes)
     stopped = next((outcome.stopped for outcome in outcomes if outcome.stopped), None)
     warmup_s, stationary = _window(setup, tracks, stopped)
@@ -85,28 +128,19 @@ def simulate(
     for track in tracks:
         little(track, warmup_s)
         measures.append(measure(track, warmup_s, slots=slots))
-    return SimulationResult(
-        engine=ENGINE,
-        seed=setup.scenario.run.seed,
-        replications=len(outcomes),
-        horizon_s=setup.horizon_s,
-        warmup_s=warmup_s,
-        stationary=stationary,
-        verdict=_verdict(setup, tracks, stopped),
-        theory=limit,
-        summary=_summarise(measures),
-        nodes=_by_node(setup, limit, measures),
-        prompts=_count(tracks),
-        digest=_digest(outcomes),
-        stopped=stopped,
-        notes=[*limit.notes, *_remarks(outcomes)],
-        setup=setup,
-        tracks=tracks,
-    )
+    return _Seen(tracks, stopped, warmup_s, stationary, measures, _summarise(measures))
+
+
+def _is_vague(run: Run, seen: _Seen) -> bool:
+    """Tell whether the interval is still wider than was asked for, and more runs are allowed."""
+    if run.relative_half_width is None or seen.stopped or len(seen.tracks) >= run.replications_max:
+        return False
+    return seen.summary["sojourn_time_s"].relative_half_width > run.relative_half_width
 
 
 def _run(
     setup: Setup,
+    replications: range,
     workers: int | None,
     trace: Path | str | None,
     progress: Progress | None,
@@ -114,7 +148,7 @@ def _run(
     run = setup.scenario.run
     jobs = [
         Job(setup, run.seed, replication, _trace_file(trace, replication))
-        for replication in range(run.replications)
+        for replication in replications
     ]
     if workers is None:
         workers = cores() if expected_tasks(setup) > POOL_TASKS_MIN else 1
