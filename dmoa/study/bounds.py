@@ -195,13 +195,16 @@ def _means(
     setup: Setup, rates: Floats, chances: Floats, service: Floats
 ) -> tuple[list[float] | None, float | None]:
     """Approximate the waiting time per node and the sojourn time, where formulas are known."""
-    plan = setup.scenario.plan
-    if max(setup.slots) > 1 or setup.by_tokens:
+    spec, plan = setup.scenario, setup.scenario.plan
+    # Every formula takes prompts that come at random and tasks that are all served.
+    poisson = spec.arrivals.process == "poisson"
+    partial = plan.layer_deadline_s is not None or any(setup.queue_max)
+    if not poisson or partial or max(setup.slots) > 1 or setup.by_tokens:
         return None, None
     moments = [setup.service(node) for node in range(len(setup.names))]
     cv = np.array([max(m.second_moment / m.mean**2 - 1, 0.0) ** 0.5 for m in moments])
     means = theory.node_means(rates, chances, service, plan.layers, cv)
-    if setup.scenario.service.distribution != "exponential":
+    if spec.service.distribution != "exponential" or spec.links.delay_s > 0:
         return means.waiting_time_s.tolist(), None
     spare = 1 / service - means.task_rate_hz
     if any(len(peers) > FORMULA_PEERS_MAX for peers in setup.peers):

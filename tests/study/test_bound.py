@@ -1,0 +1,161 @@
+"""`bound`: what theory says of a whole scenario."""
+
+from __future__ import annotations
+
+import json
+
+import networkx as nx
+import pytest
+
+from dmoa.errors import ScenarioError
+from dmoa.scenario import resolve
+from dmoa.study import bound, bounds, prepare
+from tests.sim.runs import scenario
+from tests.theory.table import OVERLAYS, TABLE
+
+
+@pytest.mark.parametrize(
+    "row", TABLE, ids=[f"{row.overlay}-{row.layers}-{row.proposers}" for row in TABLE]
+)
+def test_the_critical_rates_of_the_overlays_are_those_known(row):
+    plan = {"layers": row.layers, "proposers": row.proposers}
+    limit = bound(scenario(plan=plan), OVERLAYS[row.overlay])
+    rates = (
+        limit.theorem1_critical_rate_hz, limit.critical_rate_hz, limit.best_critical_rate_hz
+    )  # fmt: skip
+    assert [round(rate, 4) for rate in rates if rate] == [
+        row.theorem1_hz, row.uniform_hz, row.best_hz
+    ]  # fmt: skip
+    weighted = scenario(plan={**plan, "selection": "weighted", "weights": "best"})
+    assert bound(weighted, OVERLAYS[row.overlay]).critical_rate_hz == pytest.approx(
+        limit.best_critical_rate_hz
+    )
+
+
+def test_the_critical_rate_is_where_the_largest_offered_load_reaches_the_slots():
+    made = {"nodes": {"0": {"speed": 2.0}, "2": {"slots": 3}}}
+    limit = bound(scenario("star", **made))
+    scale = limit.critical_rate_hz / limit.arrival_rate_hz
+    at_limit = bound(scenario("star", **{**made, "arrivals.arrival_rate_hz": 0.09 * scale}))
+    assert at_limit.offered_load_max == pytest.approx(1)
+    assert (
+        max(at_limit.offered_load)
+        == at_limit.offered_load[at_limit.nodes.index(at_limit.bottleneck)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("preset", "values", "case"),
+    [
+        ("ring", {"plan.layers": 0}, "proven"),
+        ("ring", {}, "conjectured"),
+        ("tokens", {}, "class-dependent"),
+    ],
+)
+def test_it_says_whether_a_load_below_the_limit_is_enough(preset: str, values: dict, case: str):
+    limit = bound(scenario(preset, **values))
+    assert limit.sufficient.case == case
+    assert "ecessary" in limit.sufficient.text
+
+
+def test_a_directed_overlay_is_asked_only_along_its_edges():
+    # 0 asks 1, 1 asks 0 and 2; nobody asks 3, and 2 asks nobody.
+    graph = nx.DiGraph([(0, 1), (1, 0), (1, 2)])
+    graph.add_node(3)
+    limit = bound(
+        scenario(plan={"layers": 1, "proposers": 2}, arrivals__arrival_rate_hz=0.1), graph
+    )
+    assert limit.nodes == ["0", "1", "2", "3"]
+    assert limit.offered_load == pytest.approx([0.3, 0.3, 0.3, 0.2])
+    assert any("fewer than 2 neighbours" in note for note in limit.notes)
+
+
+def test_isolated_nodes_and_separate_parts_are_allowed_and_said():
+    graph = nx.Graph([(0, 1), (2, 3)])
+    graph.add_node(4)
+    limit = bound(
+        scenario(plan={"layers": 1, "proposers": 1}, arrivals__arrival_rate_hz=0.1), graph
+    )
+    assert limit.offered_load == pytest.approx([0.3, 0.3, 0.3, 0.3, 0.2])
+    notes = " ".join(limit.notes)
+    assert "no neighbours" in notes
+    assert "disconnected" in notes
+
+
+def test_more_proposers_than_neighbours_asks_all_of_them():
+    few, many = (bound(scenario("ring", **{"plan.proposers": k})) for k in (2, 7))
+    assert many.offered_load == few.offered_load
+    assert any("fewer than 7 neighbours" in note for note in many.notes)
+
+
+# --- means ----------------------------------------------------------------------------------
+
+
+def test_without_layers_the_means_are_those_of_m_m_1():
+    limit = bound(scenario(arrivals__arrival_rate_hz=0.5))
+    assert limit.waiting_time_s == pytest.approx([1.0, 1.0])
+    assert limit.sojourn_time_s == pytest.approx(2.0)
+
+
+def test_beyond_the_limit_the_means_are_infinite_and_null_in_json():
+    limit = bound(scenario("ring", **{"arrivals.arrival_rate_hz": 0.3}))
+    assert limit.sojourn_time_s == float("inf")
+    said = json.loads(json.dumps(limit.to_dict(), allow_nan=False))
+    assert said["sojourn_time_s"] is None
+    assert said["waiting_time_s"] == [None] * 8
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"station.slots": 2},
+        {"station.queue_max": 5},
+        {"plan.layer_deadline_s": 3.0},
+        {"arrivals.process": "deterministic"},
+        {"service": {"distribution": "tokens", "base_s": 1.0}},
+    ],
+)
+def test_means_are_given_only_where_a_formula_is_known(values: dict):
+    limit = bound(scenario("ring", **values))
+    assert limit.waiting_time_s is None
+    assert limit.sojourn_time_s is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"service.distribution": "deterministic"}, {"links.delay_s": 0.1}, {"overlay.nodes": 21}],
+)
+def test_a_waiting_time_may_be_known_without_a_sojourn_time(values: dict):
+    limit = bound(scenario("complete", **values))
+    assert limit.waiting_time_s is not None
+    assert limit.sojourn_time_s is None
+
+
+# --- limits of the theory -------------------------------------------------------------------
+
+
+def test_too_many_nodes_for_a_matrix_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bounds, "DENSE_NODES_MAX", 7)
+    with pytest.raises(ScenarioError, match="at most 7 nodes"):
+        bound(scenario("ring"))
+
+
+def test_best_weights_that_cannot_be_computed_are_said(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise ScenarioError("too large")
+
+    monkeypatch.setattr(bounds.theory, "best_inclusion", refuse)
+    limit = bound(scenario("ring"))
+    assert limit.best_critical_rate_hz is None
+    assert "best weights not computed: too large" in limit.notes
+
+
+def test_a_setup_is_taken_as_it_is():
+    setup = prepare(scenario("ring"))
+    assert prepare(setup) is setup
+    assert bound(setup) == bound(scenario("ring"))
+
+
+def test_best_weights_must_be_solved_for_before_they_are_used():
+    with pytest.raises(ScenarioError, match="computed first"):
+        resolve(scenario("ring", **{"plan.selection": "weighted", "plan.weights": "best"}))
