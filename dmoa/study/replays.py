@@ -40,7 +40,7 @@ def setup_of(header: Header) -> Setup:
         graph.add_edges_from((header.names[origin], header.names[peer]) for peer in peers)
     kept = {key: header.scenario[key] for key in ("plan", "station", "nodes")}
     kept["nodes"] = {
-        name: {key: own[key] for key in ("slots", "queue_max")}
+        name: {key: own[key] for key in ("slots", "queue_max") if key in own}
         for name, own in kept["nodes"].items()
     }
     return resolve(from_dict(kept), graph, inclusion=header.inclusion)

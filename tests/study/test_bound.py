@@ -7,6 +7,7 @@ import json
 import networkx as nx
 import pytest
 
+from dmoa import theory
 from dmoa.errors import ScenarioError
 from dmoa.scenario import resolve
 from dmoa.study import bound, bounds, prepare
@@ -144,7 +145,7 @@ def test_best_weights_that_cannot_be_computed_are_said(monkeypatch: pytest.Monke
     def refuse(*_: object, **__: object) -> None:
         raise ScenarioError("too large")
 
-    monkeypatch.setattr(bounds.theory, "best_inclusion", refuse)
+    monkeypatch.setattr(theory, "best_inclusion", refuse)
     limit = bound(scenario("ring"))
     assert limit.best_critical_rate_hz is None
     assert "best weights not computed: too large" in limit.notes
