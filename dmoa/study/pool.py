@@ -51,7 +51,7 @@ def run_all(
     queue = iter(items)
     try:
         while True:
-            with _blank_main():
+            with _blank_main(), _ctrl_c_held():
                 for item in islice(queue, 2 * workers - len(pending)):
                     pending[pool.submit(work, item)] = item
             if not pending:
@@ -77,6 +77,8 @@ def _end_with_parent(receiver: Connection) -> None:
         os._exit(130)
 
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=watch, daemon=True).start()
 
 
@@ -94,3 +96,20 @@ def _blank_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Keep spawned workers from hearing Ctrl-C before `_end_with_parent` answers it.
+
+    They inherit what is blocked; without it, one that is still importing would print a traceback.
+    Ctrl-C reaches this process when the block ends.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
