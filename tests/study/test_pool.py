@@ -28,8 +28,8 @@ import dmoa
 made = dmoa.load("ring", ["run.horizon_s=1e9", "run.replications=4"])
 quick = dmoa.load("ring", ["run.horizon_s=20", "run.replications=4"])
 dmoa.simulate(quick, workers=2)
-print("started", flush=True)
 try:
+    print("started", flush=True)
     dmoa.simulate(made, workers=int(sys.argv[1]))
 except KeyboardInterrupt:
     print("interrupted", flush=True)
