@@ -100,6 +100,7 @@ def main() -> None:
     experiment.save(draw_day(result), "day")
     experiment.save(plot.sojourn_distribution(result), "sojourn-time")
     experiment.save(plot.overlay(result.setup, result.theory.offered_load), "loads")
+    assert result.theory.bottleneck != "server"
     experiment.end()
 
 
