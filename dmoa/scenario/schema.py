@@ -319,10 +319,18 @@ class Run(_Section, frozen=True):
         ]
         | None
     ) = None
-    replications_max: Annotated[
-        int,
-        _meta("replications at most, with relative_half_width", "runs", ge=1, le=100_000),
-    ] = 1000
+    replications_max: (
+        Annotated[
+            int,
+            _meta(
+                "replications at most, with relative_half_width; absent: 1000",
+                "runs",
+                ge=1,
+                le=100_000,
+            ),
+        ]
+        | None
+    ) = None
     queue_length_max: Annotated[
         int,
         _meta(

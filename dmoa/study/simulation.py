@@ -41,6 +41,9 @@ Progress = Callable[[int, int], None]
 POOL_TASKS_MIN = 100_000
 """Below this many expected tasks starting worker processes takes longer than the work."""
 
+REPLICATIONS_MAX = 1000
+"""Replications at most where only the interval's width was asked for."""
+
 FINITE = ("burst", "trace")
 """Arrival processes that end: their runs are measured whole, without a warm-up."""
 
@@ -83,7 +86,9 @@ def simulate(
     outcomes = _run(setup, range(run.replications), workers, trace, progress)
     seen = _observe(setup, outcomes)
     while _is_vague(run, seen):
-        more = range(len(outcomes), min(2 * len(outcomes), run.replications_max))
+        more = range(
+            len(outcomes), min(2 * len(outcomes), run.replications_max or REPLICATIONS_MAX)
+        )
         outcomes += _run(setup, more, workers, trace, progress)
         seen = _observe(setup, outcomes)
     tracks, measures = seen.tracks, seen.measures
@@ -133,7 +138,9 @@ def _observe(setup: Setup, outcomes: list[Outcome]) -> _Seen:
 
 def _is_vague(run: Run, seen: _Seen) -> bool:
     """Tell whether the interval is still wider than was asked for, and more runs are allowed."""
-    if run.relative_half_width is None or seen.stopped or len(seen.tracks) >= run.replications_max:
+    if run.relative_half_width is None or seen.stopped:
+        return False
+    if len(seen.tracks) >= (run.replications_max or REPLICATIONS_MAX):
         return False
     return seen.summary["sojourn_time_s"].relative_half_width > run.relative_half_width
 
