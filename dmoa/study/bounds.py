@@ -204,11 +204,11 @@ def _means(
     moments = [setup.service(node) for node in range(len(setup.names))]
     cv = np.array([max(m.second_moment / m.mean**2 - 1, 0.0) ** 0.5 for m in moments])
     means = theory.node_means(rates, chances, service, plan.layers, cv)
-    if spec.service.distribution != "exponential" or spec.links.delay_s > 0:
+    exponential = spec.service.distribution == "exponential"
+    many = any(len(peers) > FORMULA_PEERS_MAX for peers in setup.peers)
+    if not exponential or spec.links.delay_s > 0 or setup.inclusion is not None or many:
         return means.waiting_time_s.tolist(), None
     spare = 1 / service - means.task_rate_hz
-    if any(len(peers) > FORMULA_PEERS_MAX for peers in setup.peers):
-        return means.waiting_time_s.tolist(), None
     sojourns = [
         theory.sojourn_time_unequal_s(
             plan.layers, plan.proposers, spare[origin], spare[list(peers)]

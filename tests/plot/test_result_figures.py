@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -142,7 +143,13 @@ def test_percentiles_and_means_are_written(ring):
     (band,) = ax.patches
     assert band.get_x() == pytest.approx(estimate.low)
     assert band.get_x() + band.get_width() == pytest.approx(estimate.high)
-    assert f"theory: mean {ring.theory.sojourn_time_s:.3g} s (approximation)" in legend(ax)
+    assert not any(label.startswith("theory") for label in legend(ax))  # none with link delays
+
+
+def test_theory_s_mean_is_drawn_where_a_formula_holds(star):
+    limit = msgspec.structs.replace(star.theory, sojourn_time_s=7.5)
+    stable = dataclasses.replace(star, theory=limit)
+    assert "theory: mean 7.5 s (approximation)" in legend(plot.sojourn_distribution(stable))
 
 
 def test_one_replication_has_no_interval_and_growing_queues_are_said(star):
