@@ -55,8 +55,8 @@ def best_inclusion(
     returned. The result is the same on every call.
 
     Args:
-        adjacency: (n, n), 0 and 1, zero diagonal, origins in rows; at most 100 000 ones in rows where
-            there is a choice (d_j > k). A node may be isolated.
+        adjacency: (n, n), 0 and 1, zero diagonal, origins in rows; at most 100 000 ones in rows
+            where there is a choice (d_j > k). A node may be isolated.
         arrival_rate_hz: λ ≥ 0 prompts per second and node, a number or (n,); not all 0.
         proposers: k ≥ 0.
         service_time_s: mean service times in seconds, in any shape that ``offered_load`` takes.
