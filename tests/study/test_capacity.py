@@ -17,7 +17,7 @@ CRITICAL_HZ = 0.25
 
 @pytest.mark.slow
 def test_the_bracket_of_a_ring_holds_its_critical_rate():
-    """The general bound: λ* = 1 / (1 + k) M + 1 on a ring, α = 1."""
+    """The general bound: λ* = 1 / ((k + 1) M + 1) on a ring, α = 1."""
     seen: list[RateVerdict] = []
     found = capacity(
         scenario("ring", **{"run.horizon_s": 1000}), width=0.4, workers=1, progress=seen.append
