@@ -123,6 +123,8 @@ def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bou
     except ScenarioError as error:
         best_critical_rate_hz = None
         notes.append(f"best weights not computed: {error}")
+    if setup.scenario.links.loss or setup.scenario.plan.layer_deadline_s or any(setup.queue_max):
+        notes.append("offered loads count every task, also those that are lost, late or refused")
     # Remark 1 takes the slowest; a batch of slots works like a server that many times as fast.
     slowest = float((np.asarray(service, float) / slots).max())
     enough = theory.sufficient(plan.layers, plan.proposers, service)

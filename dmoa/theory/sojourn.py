@@ -28,8 +28,9 @@ def sojourn_time_s(
     """Return the mean sojourn time of a prompt, T ≈ (M H_{k+1} + 1) / (μ - Λ).
 
     Treats the k + 1 queues of a layer as independent M/M/1 queues. Exact for k = 0 (product form);
-    else an approximation, in simulations within 3 % in most cells for ρ ≤ 0.8. Equal nodes,
-    exponential service, one slot, no link delay.
+    else an approximation: on a complete overlay, for ρ ≤ 0.8, simulation is within 7 % of it for
+    k = 1, 4 % for k = 2 and 3 % for k = 3. Equal nodes, exponential service, one slot, no link
+    delay.
 
     Args:
         layers: M ≥ 0.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log2, nan, sqrt
+from math import isnan, log2, nan, sqrt
 from typing import Literal
 
 import numpy as np
@@ -224,6 +224,8 @@ def _decide(tasks: Estimate, prompts: Estimate, looks: list[_Look]) -> tuple[Sta
         return "undetermined", "no task was served"
     if len(looks) < 2:
         return "undetermined", "one replication cannot tell drift from chance"
+    if isnan(tasks.low) or isnan(prompts.low):
+        return "undetermined", "too few prompts arrived in the first half to compare with the whole"
     grows = (
         f"tasks at the busiest nodes grow as t^β with β in {tasks.low:.2f} to {tasks.high:.2f},"
         f" unfinished prompts with β in {prompts.low:.2f} to {prompts.high:.2f}"
