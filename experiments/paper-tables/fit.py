@@ -3,7 +3,8 @@
 The latencies fix the scale of the service times; the queue column, which does not change when all
 times are scaled, says how unequal they are. Nelder and Mead's search minimises the root mean square
 of the logarithms of simulated over published values, both columns counting alike, over the
-logarithms of the four means. All steps use the same seeds, so the function is smooth enough.
+logarithms of the four means, once from clearly unequal and once from nearly equal nodes. All steps
+use the same seeds, so the function is smooth enough. It takes about two minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dmoa.scenario import with_values
 
 REPLICATIONS = 60
 STEPS_MAX = 120
-START_S = (70.0, 90.0, 110.0, 130.0)
+STARTS_S = ((70.0, 90.0, 110.0, 130.0), (110.0, 112.0, 114.0, 116.0))
 
 
 def errors(means_s: np.ndarray) -> np.ndarray:
@@ -37,9 +38,9 @@ def distance(log_means: np.ndarray) -> float:
     return float(np.sqrt((errors(np.exp(log_means)) ** 2).mean()))
 
 
-def main() -> None:
-    """Search, and print the means and what is left of the errors."""
-    start = np.log(START_S)
+def search(start_s: tuple[float, ...]) -> tuple[np.ndarray, float]:
+    """Search from one start: the means, ascending, and their distance."""
+    start = np.log(start_s)
     simplex = start + np.vstack([np.zeros(4), 0.3 * np.eye(4)])
     found = minimize(
         distance,
@@ -47,10 +48,16 @@ def main() -> None:
         method="Nelder-Mead",
         options={"maxfev": STEPS_MAX, "initial_simplex": simplex, "xatol": 0.01, "fatol": 1e-4},
     )
-    means_s = np.sort(np.exp(found.x))
-    print(f"mean service times: {np.round(means_s, 1)} s, rms error {found.fun:.3f}")
-    print("simulated over published, latency and queue:")
-    print(np.round(np.exp(errors(means_s)), 2))
+    return np.sort(np.exp(found.x)), float(found.fun)
+
+
+def main() -> None:
+    """Search from all starts, and print the means and what is left of the errors."""
+    for start_s in STARTS_S:
+        means_s, rms = search(start_s)
+        print(f"from {start_s}: means {np.round(means_s, 1)} s, rms error {rms:.3f}")
+        print("simulated over published, latency and queue:")
+        print(np.round(np.exp(errors(means_s)), 2))
 
 
 if __name__ == "__main__":
