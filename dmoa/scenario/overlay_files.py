@@ -82,15 +82,34 @@ def _graphml(text: str, file: str | Path) -> nx.Graph[Any]:
         raise _malformed(file, "a document type is not accepted, because it can define entities")
     try:
         # Entities, the danger of parsing foreign XML, were refused above.
-        ET.fromstring(text)  # noqa: S314
+        root = ET.fromstring(text)  # noqa: S314
     except ET.ParseError as error:
         line, column = error.position
         raise _malformed(file, str(error).partition(":")[0], line, column + 1) from None
+    problem = _broken_element(root)
+    if problem is not None:
+        raise _malformed(file, problem)
     try:
         graph: nx.Graph[Any] = nx.parse_graphml(text)
-    except (nx.NetworkXException, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (nx.NetworkXException, LookupError, ValueError, TypeError) as error:
         raise _malformed(file, str(error) or type(error).__name__) from None
     return graph
+
+
+def _broken_element(root: ET.Element) -> str | None:
+    """Find what networkx would silently read as a node of the name None, or as a new node."""
+    known = set()
+    for number, node in enumerate(root.iterfind(".//{*}node"), start=1):
+        if "id" not in node.attrib:
+            return f"<node> {number} has no id"
+        known.add(node.attrib["id"])
+    for number, edge in enumerate(root.iterfind(".//{*}edge"), start=1):
+        for end in ("source", "target"):
+            if end not in edge.attrib:
+                return f"<edge> {number} has no {end}"
+            if edge.attrib[end] not in known:
+                return f"<edge> {number} names {edge.attrib[end]!r}, which is no node"
+    return None
 
 
 def _edge_list(text: str, file: str | Path) -> nx.Graph[Any]:
@@ -141,12 +160,14 @@ def _node_link(text: str, file: str | Path) -> nx.Graph[Any]:
     edges = "edges" if "edges" in table else "links"
     if not (isinstance(table.get("nodes"), list) and isinstance(table.get(edges), list)):
         raise _malformed(file, 'node-link JSON has lists "nodes" and "edges"')
+    if not isinstance(table.get("graph", {}), dict):
+        raise _malformed(file, '"graph" must be a table of texts about the overlay')
     problem = _broken_entry(table["nodes"], table[edges], edges)
     if problem is not None:
         raise _malformed(file, problem)
     try:
         graph: nx.Graph[Any] = nx.node_link_graph(table, edges=edges)
-    except (nx.NetworkXException, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (nx.NetworkXException, LookupError, ValueError, TypeError) as error:
         raise _malformed(file, str(error) or type(error).__name__) from None
     return graph
 

@@ -185,8 +185,10 @@ def _notes(
     asked = set().union(*peers)
     isolated = [name for i, name in enumerate(names) if not peers[i] and i not in asked]
     if isolated:
-        have = "node has" if len(isolated) == 1 else "nodes have"
-        notes.append(f"{len(isolated)} {have} no neighbours and answer alone: {some(isolated)}")
+        one = len(isolated) == 1
+        who = "1 node has" if one else f"{len(isolated)} nodes have"
+        alone = "answers alone" if one else "answer alone"
+        notes.append(f"{who} no neighbours and {alone}: {some(isolated)}")
     parts = _components(peers)
     if parts > 1:
         notes.append(f"the overlay is disconnected: {parts} parts that never ask each other")

@@ -196,10 +196,10 @@ def _notes(scenario: Scenario, overlay: Neighbours) -> list[str]:
         if len(own) < plan.proposers
     ]
     if few:
-        have = "node has" if len(few) == 1 else "nodes have"
+        who = "1 node has" if len(few) == 1 else f"{len(few)} nodes have"
+        ask = "asks" if len(few) == 1 else "ask"
         notes.append(
-            f"{len(few)} {have} fewer than {plan.proposers} neighbours and ask all of them: "
-            + some(few)
+            f"{who} fewer than {plan.proposers} neighbours and {ask} all of them: {some(few)}"
         )
     quorum = plan.quorum or 1
     if any(len(own) + 1 < quorum for own in overlay.peers):
