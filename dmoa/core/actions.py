@@ -6,8 +6,8 @@ from typing import final
 
 import msgspec
 
-from dmoa.core.events import TimerId
-from dmoa.core.messages import Content, Message, TaskId
+from dmoa.core.events import PromptArrived, TimerId
+from dmoa.core.messages import Content, Message, Options, TaskId
 
 
 @final
@@ -25,6 +25,7 @@ class StartService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="
     task: TaskId
     content: Content
     queued_s: float
+    options: Options | None = None
 
 
 @final
@@ -44,7 +45,7 @@ class SetTimer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="time
 
 @final
 class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="answer"):
-    """Give the user the answer to a prompt. One of the three ends of a prompt."""
+    """Give the user the answer to a prompt. One of the three ends of an accepted prompt."""
 
     prompt: int
     content: Content
@@ -59,11 +60,31 @@ class Fail(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="fail"):
 
 
 @final
+class Expire(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="expire"):
+    """Tell the user that an accepted prompt was not answered before its deadline."""
+
+    prompt: int
+
+
+@final
 class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="refuse"):
-    """Tell the user that a prompt is not accepted, because this node's queue is full."""
+    """Tell the user that a prompt is not accepted: this node's queue is full, or it leaves."""
 
     prompt: int
     queue_length: int
 
 
-Action = Send | StartService | CancelService | SetTimer | Answer | Fail | Refuse
+@final
+class Persist(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="persist"):
+    """Write to stable storage that a prompt was accepted, or how it ended.
+
+    The driver does not go on to the next action before this is durable. Once it is, an accepted
+    prompt has been promised to its user.
+    """
+
+    record: PromptArrived | Answer | Fail | Expire
+
+
+Action = (
+    Send | StartService | CancelService | SetTimer | Persist | Answer | Fail | Expire | Refuse
+)

@@ -1,4 +1,4 @@
-"""What travels between nodes: tasks, responses, refusals. Frozen, tagged, plain MessagePack.
+"""What travels between nodes: tasks and what becomes of them. Frozen, tagged, plain MessagePack.
 
 Every struct encodes as an array whose first element is its tag, so any MessagePack reader can
 read the wire and the trace. New fields are appended with a default.
@@ -6,7 +6,7 @@ read the wire and the trace. New fields are appended with a default.
 
 from __future__ import annotations
 
-from typing import Annotated, final
+from typing import Annotated, Literal, final
 
 import msgspec
 
@@ -18,11 +18,54 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A text as the core sees it: its length in tokens, and the text where there is one.
 
-    The simulator fills in only ``tokens``; a live node fills in both.
+    The simulator fills in only ``tokens``; a live node fills in both. A response that the language
+    model could not finish (its limit of tokens was reached) is ``cut``.
     """
 
     tokens: Count
     text: str | None = None
+    cut: bool = False
+
+
+@final
+class Turn(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One turn of a conversation before the question."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@final
+class Options(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How language models shall serve the tasks of one prompt; what is None is up to each of them.
+
+    The core passes it on and reads nothing of it.
+    """
+
+    history: tuple[Turn, ...] = ()
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
+    min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    repeat_penalty: Annotated[float, msgspec.Meta(gt=0, le=100)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] | None = None
+    stop: tuple[str, ...] = ()
+    grammar: str | None = None
+
+
+@final
+class Report(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a proposer says of itself with a response, for the origin's deadlines and its user.
+
+    ``service_time_s`` is that of this task, ``mean_service_time_s`` the proposer's own recent
+    mean, ``queue_length`` its tasks waiting per slot when the response left.
+    """
+
+    model: str
+    service_time_s: float
+    mean_service_time_s: float
+    queue_length: Count
 
 
 @final
@@ -52,10 +95,15 @@ def task_position(prompt: int, stage: int, slot: int) -> int:
 
 @final
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="task"):
-    """Origin to proposer: please propose a response to this content."""
+    """Origin to proposer: please propose a response to this content.
+
+    ``deadline_s``: when the origin stops waiting for it, in seconds since the run began.
+    """
 
     id: TaskId
     content: Content
+    deadline_s: float | None = None
+    options: Options | None = None
 
 
 @final
@@ -64,6 +112,7 @@ class Response(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="resp
 
     id: TaskId
     content: Content
+    report: Report | None = None
 
 
 @final
@@ -75,4 +124,11 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="refus
     queue_length: Count
 
 
-Message = Task | Response | Refusal
+@final
+class Withdrawal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="withdrawal"):
+    """Origin to proposer: nobody waits for this task any more."""
+
+    id: TaskId
+
+
+Message = Task | Response | Refusal | Withdrawal

@@ -1,0 +1,1 @@
+"""The live driver: asyncio, ZeroMQ and language models for the nodes of the core."""
