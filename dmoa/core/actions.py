@@ -72,6 +72,7 @@ class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="refuse
 
     prompt: int
     queue_length: int
+    reason: str = "queue full"
 
 
 @final
@@ -85,6 +86,4 @@ class Persist(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="persi
     record: PromptArrived | Answer | Fail | Expire
 
 
-Action = (
-    Send | StartService | CancelService | SetTimer | Persist | Answer | Fail | Expire | Refuse
-)
+Action = Send | StartService | CancelService | SetTimer | Persist | Answer | Fail | Expire | Refuse

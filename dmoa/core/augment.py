@@ -25,6 +25,9 @@ Question:
 """
 """The default aggregation instruction, with the places of the responses and of the question."""
 
+CUT = " [cut off]"
+"""Marks a response that its proposer could not finish."""
+
 _PLACE = re.compile(r"\{(prompt|responses)\}")
 
 
@@ -56,7 +59,7 @@ def augment(prompt: Content, responses: Sequence[Content], template: Template) -
 
     >>> template = Template("Merge: {responses} Question: {prompt}", tokens=4)
     >>> augment(Content(3), [Content(5), Content(7)], template)
-    Content(tokens=19, text=None)
+    Content(tokens=19, text=None, cut=False)
     >>> augment(Content(1, "{responses}?"), [Content(1, "x"), Content(1, "y")], template).text
     'Merge: [1] x\n\n[2] y Question: {responses}?'
     """
@@ -65,7 +68,7 @@ def augment(prompt: Content, responses: Sequence[Content], template: Template) -
     for response in responses:
         tokens += response.tokens
         if response.text is not None:
-            texts.append(response.text)
+            texts.append(response.text + CUT if response.cut else response.text)
     if prompt.text is None or len(texts) != len(responses):
         return Content(tokens)
     parts = {

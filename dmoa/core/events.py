@@ -9,7 +9,6 @@ import msgspec
 from dmoa.core.messages import Content, Count, Message, Options, TaskId
 from dmoa.core.plan import Plan
 
-
 WHOLE_PROMPT = -1
 """In place of a stage: the deadline of the prompt itself."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmoa.core.moa import MISSED, Gathering
+from dmoa.core.flight import MISSED, Gathering
 from dmoa.core.node import Node
 from dmoa.errors import InvariantError
 
@@ -28,7 +28,7 @@ def check(node: Node) -> None:
 def _claims(node: Node) -> list[tuple[str, bool]]:
     # The claims are about the very state that nobody else may see.
     station, coordinator = node._station, node._coordinator  # noqa: SLF001 - see above
-    present = [task for task, _, _ in station.queue] + list(station.serving)
+    present = [entry.task for entry in station.queue] + list(station.serving)
     foreign = sum(task.origin != node.name for task in present)
     flights = coordinator.flights
     awaited = [
@@ -38,7 +38,7 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
     forked = [
         (stage, g)
         for flight in flights.values()
-        for stage, g in zip(coordinator.plan.stages, flight.gatherings, strict=True)
+        for stage, g in zip(flight.outline.stages, flight.gatherings, strict=True)
         if g is not None
     ]
     premature = [
@@ -66,7 +66,7 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
         ("peers' tasks are miscounted", station.foreign == foreign),
         (
             "reserved places are miscounted",
-            station.reserved == len(flights) * coordinator.plan.places(),
+            station.reserved == sum(flight.outline.tasks for flight in flights.values()),
         ),
         (
             "own tasks take more places than are reserved",

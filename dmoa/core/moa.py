@@ -9,58 +9,33 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-import msgspec
-
-from dmoa.core.actions import Action, Answer, Fail, Refuse, Send, SetTimer
+from dmoa.core.actions import Action, Answer, Expire, Fail, Persist, Refuse, Send, SetTimer
 from dmoa.core.augment import Template, augment
-from dmoa.core.events import TimerId
-from dmoa.core.messages import Content, Task, TaskId, task_position
-from dmoa.core.plan import Peers, Plan
+from dmoa.core.events import WHOLE_PROMPT, PromptArrived, TimerId
+from dmoa.core.expectation import Expectations
+from dmoa.core.flight import MISSED, Flight, Gathering, outline
+from dmoa.core.messages import Content, Task, TaskId, Withdrawal, task_position
+from dmoa.core.plan import ATTEMPTS_MAX, Join, Peers, Plan
 from dmoa.core.recent import Recent
-from dmoa.core.selection import Selection
+from dmoa.core.selection import Selection, check_placements
 from dmoa.core.station import Station
-from dmoa.errors import ScenarioError
+from dmoa.core.streams import derive
 
-REMEMBERED = 4096
+REMEMBERED: Final = 4096
 """How many ended prompts, and how many tasks heard from peers, a node remembers at least."""
-
-MISSED: Final = Content(0, "")
-"""Stands where a response will never come. Compared by identity, never read."""
-
-
-class Gathering(msgspec.Struct):
-    """The responses to one forked stage, by slot, until the stages that read it have them.
-
-    ``expected`` responses can still come or are here, ``held`` are here, ``unread`` stages have
-    not read them yet. After its deadline it is ``overdue``; once enough are here it is ``joined``.
-    """
-
-    assigned: list[str]
-    responses: list[Content | None]
-    expected: int
-    unread: int
-    held: int = 0
-    joined: bool = False
-    overdue: bool = False
-
-
-class Flight(msgspec.Struct):
-    """One prompt of this node between its arrival and its end."""
-
-    content: Content
-    gatherings: list[Gathering | None]
 
 
 class Coordinator:
     """Runs the plans of one node's own prompts.
 
     ``joining`` counts the responses held for siblings that are still awaited (the join buffer);
-    ``ignored`` counts what was dropped: duplicate, late, stranger.
+    ``ignored`` counts what was dropped: duplicate, late, stranger. While it is ``draining`` no
+    prompt is accepted.
     """
 
     __slots__ = (
-        "_key", "_places", "_readers", "_recent", "_roots", "_selection", "_station", "_template",
-        "flights", "ignored", "joining", "name", "plan",
+        "_absent", "_expectations", "_key", "_outline", "_present", "_recent", "_selection",
+        "_station", "_template", "draining", "flights", "ignored", "joining", "name",
     )  # fmt: skip
 
     def __init__(
@@ -71,46 +46,62 @@ class Coordinator:
         selection: Selection,
         key: int,
         station: Station,
+        expectations: Expectations,
         template: Template,
         ignored: Counter[str],
     ) -> None:
-        self.name, self.plan, self.ignored = name, plan, ignored
+        self.name, self.ignored = name, ignored
         self.flights: dict[int, Flight] = {}
         self.joining = 0
-        self._selection, self._station, self._template = selection, station, template
+        self.draining = False
+        self._selection = self._present = selection
+        self._absent: set[str] = set()
+        self._station, self._expectations, self._template = station, expectations, template
         self._key = key
-        self._readers = plan.readers()
-        self._roots = [i for i, stage in enumerate(plan.stages) if not stage.reads]
-        self._places = plan.places()
+        self._outline = outline(plan, len(selection.peers))
         self._recent = Recent(REMEMBERED)
-        for index, stage in enumerate(plan.stages):
-            # Tried once here, a selection that cannot serve the plan is the user's error; found
-            # in a step, it would be a crash.
-            asked = [
-                selection.choose(placement.count, key, 0)
-                for placement in stage.placements
-                if isinstance(placement, Peers)
-            ]
-            if len(asked) == len(stage.placements) and not any(asked):
-                raise ScenarioError(
-                    f"node {name} has no peers, and this stage asks only peers",
-                    path=f"plan.stages[{index}].placements",
-                    given=stage.placements,
-                    remedy="place one of its tasks at the origin, or give the node a peer",
-                )
+        check_placements(name, plan, selection, key)
 
-    def arrive(self, prompt: int, content: Content, now: float, actions: list[Action]) -> None:
+    def arrive(self, event: PromptArrived, now: float, actions: list[Action]) -> None:
         """Accept a new prompt and fork its first stages, or refuse it."""
+        prompt, station = event.prompt, self._station
         if prompt in self.flights or not self._recent.add(prompt):
             self.ignored["duplicate"] += 1
             return
-        if not self._station.has_room(self._places):
-            actions.append(Refuse(prompt, len(self._station.queue)))
+        course = self._outline
+        if event.plan is not None:
+            course = outline(event.plan, len(self._selection.peers))
+        resumed = event.attempt > 0
+        if self.draining or not station.has_room(course.tasks):
+            reason = "leaving" if self.draining else "queue full"
+            if resumed:
+                # It was accepted, so it is not refused any more: it ends.
+                self._tell(Fail(prompt, reason), actions)
+            else:
+                actions.append(Refuse(prompt, len(station.queue), reason))
             return
-        self._station.reserved += self._places
-        self.flights[prompt] = Flight(content, [None] * len(self.plan.stages))
-        for stage in self._roots:
-            self._fork(prompt, stage, content, now, actions)
+        if not resumed:
+            actions.append(Persist(event))
+        deadline_s = event.deadline_s
+        if deadline_s is None and course.deadline_s is not None:
+            deadline_s = now + course.deadline_s
+        if deadline_s is not None:
+            if deadline_s <= now:
+                self._tell(Expire(prompt), actions)
+                return
+            actions.append(SetTimer(TimerId(prompt, WHOLE_PROMPT), deadline_s))
+        station.reserved += course.tasks
+        self.flights[prompt] = flight = Flight(
+            event.content,
+            course,
+            [None] * len(course.stages),
+            event.options,
+            deadline_s,
+            event.attempt * ATTEMPTS_MAX,
+        )
+        for stage in course.roots:
+            if prompt in self.flights:
+                self._fork(flight, prompt, stage, event.content, now, actions)
 
     def respond(
         self,
@@ -133,25 +124,58 @@ class Coordinator:
     def miss(
         self, task: TaskId, sender: str, reason: str, now: float, actions: list[Action]
     ) -> None:
-        """Give up a response that will not come: its proposer refused or failed."""
+        """Replace a proposer that refused, failed or was lost, or give up its response."""
         gathering = self._awaited(task, sender)
-        if gathering is None:
+        if gathering is None or self._replace(task, gathering, actions):
             return
         gathering.responses[task.slot] = MISSED
         gathering.expected -= 1
         if gathering.expected == 0:
             self._end(task.prompt, actions)
-            actions.append(Fail(task.prompt, reason))
+            self._tell(Fail(task.prompt, reason), actions)
         elif gathering.held == gathering.expected or gathering.overdue:
             self._join(task.prompt, task.stage, gathering, now, actions)
 
     def expire(self, timer: TimerId, now: float, actions: list[Action]) -> None:
-        """Hear that a stage's join deadline passed: from now on a quorum is enough."""
+        """Hear that a deadline passed: the prompt's, or a stage's: then a quorum is enough."""
         flight = self.flights.get(timer.prompt)
-        gathering = flight.gatherings[timer.stage] if flight else None
-        if gathering is not None and not gathering.joined:
-            gathering.overdue = True
-            self._join(timer.prompt, timer.stage, gathering, now, actions)
+        if flight is None:
+            return
+        if timer.stage == WHOLE_PROMPT:
+            self._end(timer.prompt, actions)
+            self._tell(Expire(timer.prompt), actions)
+            return
+        gathering = flight.gatherings[timer.stage]
+        if gathering is None or gathering.joined or timer.turn != gathering.turn:
+            return
+        gathering.overdue = True
+        self._join(timer.prompt, timer.stage, gathering, now, actions)
+        if not gathering.joined:
+            self._replace_late(flight, timer.prompt, timer.stage, gathering, now, actions)
+
+    def lose(self, peer: str, now: float, actions: list[Action]) -> None:
+        """Hear that a peer cannot be reached: whatever it owed is asked of others."""
+        self._absent.add(peer)
+        self._present = self._selection.without(self._absent)
+        owed = [
+            TaskId(self.name, prompt, stage, slot, flight.attempt_of(gathering, slot))
+            for prompt, flight in self.flights.items()
+            for stage, gathering in enumerate(flight.gatherings)
+            if gathering is not None and not gathering.joined
+            for slot, to in enumerate(gathering.assigned)
+            if to == peer and gathering.responses[slot] is None
+        ]
+        for task in owed:
+            # What one of them brings about may have ended the prompt or joined the stage.
+            flight = self.flights.get(task.prompt)
+            gathering = flight.gatherings[task.stage] if flight is not None else None
+            if gathering is not None and not gathering.joined:
+                self.miss(task, peer, f"{peer} cannot be reached", now, actions)
+
+    def find(self, peer: str) -> None:
+        """Hear that a peer can be reached again."""
+        self._absent.discard(peer)
+        self._present = self._selection.without(self._absent) if self._absent else self._selection
 
     def _awaited(self, task: TaskId, sender: str) -> Gathering | None:
         """Find where a response belongs; None, and counted, if nobody waits for it."""
@@ -161,13 +185,11 @@ class Coordinator:
             return None
         stage, slot = task.stage, task.slot
         gathering = flight.gatherings[stage] if stage < len(flight.gatherings) else None
-        if (
-            gathering is None
-            or slot >= len(gathering.assigned)
-            or gathering.assigned[slot] != sender
-            or task.origin != self.name
-            or task.attempt != 0
-        ):
+        if gathering is None or slot >= len(gathering.assigned) or task.origin != self.name:
+            self.ignored["stranger"] += 1
+        elif task.attempt != flight.attempt_of(gathering, slot):
+            self.ignored["late"] += 1
+        elif gathering.assigned[slot] != sender:
             self.ignored["stranger"] += 1
         elif gathering.joined:
             self.ignored["late"] += 1
@@ -178,30 +200,118 @@ class Coordinator:
         return None
 
     def _fork(
-        self, prompt: int, stage: int, content: Content, now: float, actions: list[Action]
+        self,
+        flight: Flight,
+        prompt: int,
+        stage: int,
+        content: Content,
+        now: float,
+        actions: list[Action],
     ) -> None:
         """Place a stage's tasks: on this node's station, and with freshly chosen peers."""
-        spec = self.plan.stages[stage]
+        spec = flight.outline.stages[stage]
         name = self.name
         assigned: list[str] = []
         for placement in spec.placements:
             if type(placement) is Peers:
                 position = task_position(prompt, stage, len(assigned))
-                assigned += self._selection.choose(placement.count, self._key, position)
+                assigned += self._present.choose(placement.count, self._key, position)
             else:
                 assigned.append(name)
-        gatherings = self.flights[prompt].gatherings
-        gatherings[stage] = Gathering(
-            assigned, [None] * len(assigned), len(assigned), len(self._readers[stage])
+        if not assigned:
+            self._end(prompt, actions)
+            self._tell(Fail(prompt, "no peer can be reached"), actions)
+            return
+        flight.gatherings[stage] = gathering = Gathering(
+            content,
+            assigned,
+            [None] * len(assigned),
+            len(assigned),
+            len(flight.outline.readers[stage]),
         )
         for slot, to in enumerate(assigned):
-            task = TaskId(name, prompt, stage, slot)
+            task = TaskId(name, prompt, stage, slot, flight.attempt)
             if to == name:
-                self._station.enqueue(task, content, now)
+                self._station.enqueue(task, content, now, flight.options)
             else:
-                actions.append(Send(to, Task(task, content)))
-        if spec.join.deadline_s is not None:
-            actions.append(SetTimer(TimerId(prompt, stage), now + spec.join.deadline_s))
+                message = Task(task, content, flight.deadline_s, flight.options)
+                actions.append(Send(to, message))
+        join = spec.join
+        if join.deadline_s is not None or join.patience is not None:
+            self._set_timer(prompt, stage, gathering, join, now, actions)
+
+    def _set_timer(
+        self,
+        prompt: int,
+        stage: int,
+        gathering: Gathering,
+        join: Join,
+        now: float,
+        actions: list[Action],
+    ) -> None:
+        """Set a stage's deadline: as given, or by what those asked are expected to take."""
+        wait_s = join.deadline_s
+        if wait_s is None:
+            awaited = [
+                to
+                for to, response in zip(gathering.assigned, gathering.responses, strict=True)
+                if response is None
+            ]
+            own_s = 0.0
+            if self.name in awaited:
+                station = self._station
+                ahead = len(station.queue) / station.slots
+                own_s = (1 + ahead) * self._expectations.mean_service_time_s
+            peers = [to for to in awaited if to != self.name]
+            wait_s = (join.patience or 0.0) * max(own_s, self._expectations.sojourn_s(peers))
+        actions.append(SetTimer(TimerId(prompt, stage, gathering.turn), now + wait_s))
+
+    def _replace(self, task: TaskId, gathering: Gathering, actions: list[Action]) -> bool:
+        """Give a task to a peer that was not tried yet; tell whether there was one."""
+        flight = self.flights[task.prompt]
+        join = flight.outline.stages[task.stage].join
+        attempt = task.attempt + 1
+        old = gathering.assigned[task.slot]
+        if old == self.name or attempt - flight.attempt >= join.attempts:
+            return False
+        tried = {*gathering.assigned, *gathering.replaced}
+        position = task_position(task.prompt, task.stage, task.slot)
+        key = derive(self._key, "replacement", attempt)
+        to = self._present.replace(tried, key, position)
+        if to is None:
+            return False
+        if gathering.attempts is None:
+            gathering.attempts = [flight.attempt] * len(gathering.assigned)
+        gathering.attempts[task.slot] = attempt
+        gathering.replaced = [*gathering.replaced, old]
+        gathering.assigned[task.slot] = to
+        again = TaskId(self.name, task.prompt, task.stage, task.slot, attempt)
+        message = Task(again, gathering.content, flight.deadline_s, flight.options)
+        actions.append(Send(to, message))
+        return True
+
+    def _replace_late(
+        self,
+        flight: Flight,
+        prompt: int,
+        stage: int,
+        gathering: Gathering,
+        now: float,
+        actions: list[Action],
+    ) -> None:
+        """Replace the peers that are late in a stage without a quorum, and wait once more."""
+        replaced = False
+        for slot, old in enumerate(gathering.assigned):
+            if gathering.responses[slot] is None:
+                attempt = flight.attempt_of(gathering, slot)
+                task = TaskId(self.name, prompt, stage, slot, attempt)
+                if self._replace(task, gathering, actions):
+                    actions.append(Send(old, Withdrawal(task)))
+                    replaced = True
+        if replaced:
+            gathering.turn += 1
+            join = flight.outline.stages[stage].join
+            self._set_timer(prompt, stage, gathering, join, now, actions)
 
     def _join(
         self,
@@ -212,22 +322,27 @@ class Coordinator:
         actions: list[Action],
     ) -> None:
         """Join a stage if it has enough responses, then fork the stages that can go on."""
+        flight = self.flights[prompt]
+        course = flight.outline
         if gathering.held < gathering.expected:
-            if gathering.held < min(self.plan.stages[stage].join.quorum, gathering.expected):
+            if gathering.held < min(course.stages[stage].join.quorum, gathering.expected):
                 return
-            self._withdraw(prompt, stage, gathering, actions)
+            self._withdraw(flight, prompt, stage, gathering, actions)
         gathering.joined = True
-        readers = self._readers[stage]
+        readers = course.readers[stage]
         if not readers:
             self._end(prompt, actions)
-            actions += [Answer(prompt, answer) for answer in gathering.responses if answer]
+            for answer in gathering.responses:
+                if answer is not None:
+                    self._tell(Answer(prompt, answer), actions)
             return
-        flight = self.flights[prompt]
         for reader in readers:
-            gathered = [flight.gatherings[read] for read in self.plan.stages[reader].reads]
+            gathered = [flight.gatherings[read] for read in course.stages[reader].reads]
             if all(one is not None and one.joined for one in gathered):
                 content = self._read(flight, [one for one in gathered if one is not None])
-                self._fork(prompt, reader, content, now, actions)
+                self._fork(flight, prompt, reader, content, now, actions)
+                if prompt not in self.flights:
+                    return
 
     def _read(self, flight: Flight, gathered: list[Gathering]) -> Content:
         """Augment the prompt with joined responses, in slot order, and let go of them."""
@@ -241,19 +356,33 @@ class Coordinator:
         return augment(flight.content, responses, self._template)
 
     def _withdraw(
-        self, prompt: int, stage: int, gathering: Gathering, actions: list[Action]
+        self,
+        flight: Flight,
+        prompt: int,
+        stage: int,
+        gathering: Gathering,
+        actions: list[Action],
     ) -> None:
-        """Stop this node's own tasks of a stage that was joined without them."""
+        """Stop the tasks of a stage that nobody waits for any more, here and at peers."""
         for slot, to in enumerate(gathering.assigned):
-            if to == self.name and gathering.responses[slot] is None:
-                self._station.withdraw(TaskId(self.name, prompt, stage, slot), actions)
+            if gathering.responses[slot] is None:
+                attempt = flight.attempt_of(gathering, slot)
+                task = TaskId(self.name, prompt, stage, slot, attempt)
+                if to == self.name:
+                    self._station.withdraw(task, actions)
+                elif to not in self._absent:
+                    actions.append(Send(to, Withdrawal(task)))
 
     def _end(self, prompt: int, actions: list[Action]) -> None:
         """Forget a prompt; give back its places and what it held in the join buffer."""
         flight = self.flights.pop(prompt)
-        self._station.reserved -= self._places
+        self._station.reserved -= flight.outline.tasks
         for stage, gathering in enumerate(flight.gatherings):
             if gathering is not None:
                 self.joining -= gathering.held
                 if not gathering.joined:
-                    self._withdraw(prompt, stage, gathering, actions)
+                    self._withdraw(flight, prompt, stage, gathering, actions)
+
+    def _tell(self, end: Answer | Fail | Expire, actions: list[Action]) -> None:
+        """Make the end of a prompt durable, then tell its user."""
+        actions += [Persist(end), end]

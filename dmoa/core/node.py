@@ -8,14 +8,18 @@ from typing import assert_never
 from dmoa.core.actions import Action, Send
 from dmoa.core.augment import Template
 from dmoa.core.events import (
+    DrainStarted,
     Event,
     MessageReceived,
+    PeerFound,
+    PeerLost,
     PromptArrived,
     ServiceEnded,
     ServiceFailed,
     TimerFired,
 )
-from dmoa.core.messages import Refusal, Response, Task
+from dmoa.core.expectation import Expectations
+from dmoa.core.messages import Refusal, Report, Response, Task, Withdrawal
 from dmoa.core.moa import REMEMBERED, Coordinator
 from dmoa.core.plan import Plan
 from dmoa.core.recent import Recent
@@ -38,6 +42,9 @@ class Node:
         slots: tasks its language model serves at once, at least 1.
         queue_max: tasks that may wait, None for no bound.
         template: the aggregation instruction.
+        service_time_s: what a task is expected to take before any was served, s.
+        reporting: whether responses carry reports and service times are measured: plans with
+            patience, and users who want to know who proposed what, need them.
 
     Raises:
         ScenarioError: if the node's peers cannot carry out the plan: a stage asks only peers and
@@ -52,8 +59,8 @@ class Node:
     """
 
     __slots__ = (
-        "_coordinator", "_flights", "_queue", "_recent", "_serving", "_station", "_story",
-        "ignored", "name",
+        "_coordinator", "_expectations", "_flights", "_queue", "_recent", "_reporting", "_serving",
+        "_station", "_story", "ignored", "name",
     )  # fmt: skip
 
     def __init__(
@@ -66,9 +73,13 @@ class Node:
         slots: int = 1,
         queue_max: int | None = None,
         template: Template = Template(),  # noqa: B008 - frozen, so sharing it is safe
+        service_time_s: float = 1.0,
+        reporting: bool = False,
     ) -> None:
         self.name = name
         self.ignored: Counter[str] = Counter()
+        self._reporting = reporting
+        self._expectations = Expectations(service_time_s)
         self._station = Station(name, slots, queue_max)
         self._coordinator = Coordinator(
             name,
@@ -76,6 +87,7 @@ class Node:
             selection=selection,
             key=key,
             station=self._station,
+            expectations=self._expectations,
             template=template,
             ignored=self.ignored,
         )
@@ -111,27 +123,25 @@ class Node:
         try:
             # The most frequent first, and by exact type: no line of a simulation runs more often.
             if type(event) is MessageReceived:
-                message = event.message
-                if type(message) is Response:
-                    self._coordinator.respond(
-                        message.id, event.sender, message.content, now, actions
-                    )
-                elif type(message) is Task:
-                    self._hear_task(event.sender, message, now, actions)
-                else:
-                    self._coordinator.miss(message.id, event.sender, message.reason, now, actions)
+                self._hear_message(event, now, actions)
             elif type(event) is ServiceEnded:
                 self._hear_ended(event, now, actions)
             elif type(event) is PromptArrived:
-                self._coordinator.arrive(event.prompt, event.content, now, actions)
+                self._coordinator.arrive(event, now, actions)
             elif type(event) is TimerFired:
                 self._coordinator.expire(event.timer, now, actions)
             elif type(event) is ServiceFailed:
                 self._hear_failed(event, now, actions)
+            elif type(event) is PeerLost:
+                self._coordinator.lose(event.peer, now, actions)
+            elif type(event) is PeerFound:
+                self._coordinator.find(event.peer)
+            elif type(event) is DrainStarted:
+                self._coordinator.draining = True
             else:
                 assert_never(event)
             if self._queue and len(self._serving) < self._station.slots:
-                self._station.start(actions)
+                self._station.start(now, actions)
         except Exception as error:
             raise InvariantError(
                 f"node {self.name}: {type(error).__name__}: {error}", self.story()
@@ -142,33 +152,66 @@ class Node:
         """Tell the last events this node heard, oldest first, one line each."""
         return tuple(f"{now:.6f} s  {event}" for now, event in self._story)
 
+    def _hear_message(self, event: MessageReceived, now: float, actions: list[Action]) -> None:
+        message, sender = event.message, event.sender
+        if type(message) is Response:
+            if message.report is not None:
+                self._expectations.hear(sender, message.report)
+            self._coordinator.respond(message.id, sender, message.content, now, actions)
+        elif type(message) is Task:
+            self._hear_task(sender, message, now, actions)
+        elif type(message) is Refusal:
+            self._expectations.hear_queue(sender, message.queue_length)
+            self._coordinator.miss(message.id, sender, message.reason, now, actions)
+        else:
+            self._hear_withdrawal(sender, message, actions)
+
     def _hear_task(self, sender: str, message: Task, now: float, actions: list[Action]) -> None:
         task = message.id
         if task.origin != sender:
             self.ignored["stranger"] += 1
         elif not self._recent.add(task):
             self.ignored["duplicate"] += 1
+        elif self._coordinator.draining:
+            actions.append(Send(sender, Refusal(task, "leaving", self._ahead())))
         elif self._station.has_room(1):
-            self._station.enqueue(task, message.content, now)
+            self._station.enqueue(task, message.content, now, message.options, message.deadline_s)
         else:
-            refusal = Refusal(task, "queue full", len(self._station.queue))
-            actions.append(Send(sender, refusal))
+            actions.append(Send(sender, Refusal(task, "queue full", self._ahead())))
+
+    def _hear_withdrawal(self, sender: str, message: Withdrawal, actions: list[Action]) -> None:
+        task = message.id
+        if task.origin != sender:
+            self.ignored["stranger"] += 1
+        # One that overtook its task keeps it from being served when it comes.
+        elif not self._recent.add(task) and not self._station.withdraw(task, actions):
+            self.ignored["late"] += 1
+
+    def _ahead(self) -> int:
+        """Count the tasks waiting per slot, as peers hear of it."""
+        return -(-len(self._queue) // self._station.slots)
 
     def _hear_ended(self, event: ServiceEnded, now: float, actions: list[Action]) -> None:
         task = event.task
-        if not self._station.end(task):
+        started_s = self._station.end(task)
+        if started_s is None:
             self.ignored["late"] += 1
-        elif task.origin == self.name:
+            return
+        report = None
+        if self._reporting:
+            self._expectations.serve(now - started_s)
+            mean_s = self._expectations.mean_service_time_s
+            report = Report(event.model, now - started_s, mean_s, self._ahead())
+        if task.origin == self.name:
             self._coordinator.respond(task, self.name, event.content, now, actions)
         else:
-            actions.append(Send(task.origin, Response(task, event.content)))
+            actions.append(Send(task.origin, Response(task, event.content, report)))
 
     def _hear_failed(self, event: ServiceFailed, now: float, actions: list[Action]) -> None:
         task = event.task
-        if not self._station.end(task):
+        if self._station.end(task) is None:
             self.ignored["late"] += 1
         elif task.origin == self.name:
             self._coordinator.miss(task, self.name, event.reason, now, actions)
         else:
-            refusal = Refusal(task, event.reason, len(self._station.queue))
-            actions.append(Send(task.origin, refusal))
+            actions.append(Send(task.origin, Refusal(task, event.reason, self._ahead())))

@@ -16,6 +16,8 @@ import msgspec
 from dmoa.errors import ScenarioError
 
 STAGES_MAX = 1024
+ATTEMPTS_MAX = 1024
+"""Peers that may be tried for one response."""
 
 
 class Origin(msgspec.Struct, frozen=True, tag="origin"):
@@ -42,14 +44,22 @@ Placement = Origin | Peers
 class Join(msgspec.Struct, frozen=True):
     """When a stage's responses are enough: all of them, or a quorum once a deadline passed.
 
-    After ``deadline_s`` seconds, at least 0, the stage is joined as soon as it has ``quorum``
-    responses, at least 1 (or all that can still come). Without a deadline it waits for all. A
-    stage whose lost messages leave it without a quorum waits for ever; where links lose messages,
-    the quorum is therefore at most the number of its tasks placed at the origin.
+    The deadline is ``deadline_s`` seconds, at least 0, or ``patience`` times as long as the nodes
+    asked are expected to take. After it, the stage is joined as soon as it has ``quorum``
+    responses, at least 1 (or all that can still come). Without a deadline it waits for all.
+
+    A peer that refuses, fails or cannot be reached, or that is late where the quorum is not met,
+    is replaced by another until ``attempts`` peers, at least 1, were tried for that response.
+
+    A stage whose lost messages leave it without a quorum waits until its prompt's deadline, if
+    there is one; else, where links lose messages, the quorum has to be at most the number of its
+    tasks placed at the origin.
     """
 
     deadline_s: float | None = None
     quorum: int = 1
+    patience: float | None = None
+    attempts: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a join that would read nothing, or at no time."""
@@ -62,6 +72,18 @@ class Join(msgspec.Struct, frozen=True):
         if self.quorum < 1:
             raise ScenarioError(
                 "must be 1 or more responses", path="plan.quorum", given=self.quorum
+            )
+        if self.patience is not None and not 0 < self.patience < inf:
+            raise ScenarioError(
+                "must be a finite factor above 0", path="plan.patience", given=self.patience
+            )
+        if self.patience is not None and self.deadline_s is not None:
+            raise ScenarioError(
+                "excludes plan.layer_deadline_s", path="plan.patience", given=self.patience
+            )
+        if not 1 <= self.attempts <= ATTEMPTS_MAX:
+            raise ScenarioError(
+                f"must be 1 to {ATTEMPTS_MAX} peers", path="plan.attempts", given=self.attempts
             )
 
 
@@ -77,13 +99,21 @@ class Stage(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """Stages in an order in which each reads only earlier ones.
 
-    Raises `ScenarioError` where the stages do not form such a DAG with one answer.
+    A prompt that is not answered ``deadline_s`` seconds after its arrival expires. Raises
+    `ScenarioError` where the stages do not form such a DAG with one answer.
     """
 
     stages: tuple[Stage, ...]
+    deadline_s: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan that could not end in one answer."""
+        if self.deadline_s is not None and not 0 < self.deadline_s < inf:
+            raise ScenarioError(
+                "must be a finite number of seconds above 0",
+                path="plan.prompt_deadline_s",
+                given=self.deadline_s,
+            )
         last = len(self.stages) - 1
         if not 0 <= last < STAGES_MAX:
             raise ScenarioError(
@@ -127,25 +157,29 @@ class Plan(msgspec.Struct, frozen=True):
             for index in range(len(self.stages))
         )
 
-    def places(self) -> int:
-        """Count the queue places that a prompt may need at its origin at one time.
+    def tasks(self, degree: int) -> int:
+        """Count the tasks of a prompt whose origin has ``degree`` peers.
 
-        Exact for a chain of stages, an upper bound for other DAGs.
-
-        >>> layered(2, 3).places()
-        1
+        >>> layered(2, 3).tasks(degree=8), layered(2, 3).tasks(degree=1)
+        (9, 5)
         """
-        own = [stage.placements.count(Origin()) for stage in self.stages]
-        chain = all(
-            stage.reads == (() if i == 0 else (i - 1,)) for i, stage in enumerate(self.stages)
+        return sum(
+            min(placement.count, degree) if isinstance(placement, Peers) else 1
+            for stage in self.stages
+            for placement in stage.placements
         )
-        return max(own) if chain else sum(own)
 
 
 def layered(
-    layers: int, proposers: int, *, deadline_s: float | None = None, quorum: int = 1
+    layers: int,
+    proposers: int,
+    *,
+    join: Join = Join(),  # noqa: B008 - frozen, so sharing it is safe
+    deadline_s: float | None = None,
 ) -> Plan:
     """Build the paper's plan: M layers of the origin and k fresh peers, then aggregation.
+
+    Each layer has this ``join``; the prompt expires after ``deadline_s`` seconds.
 
     With ``layers`` M = 0 the origin answers alone. Tasks per prompt: (k + 1) M + 1 where the
     origin has at least ``proposers`` k peers. Source: Mitra, Kaswan, Ulukus, arXiv 2412.21200,
@@ -162,11 +196,10 @@ def layered(
     if proposers < 0:
         raise ScenarioError("must be 0 or more proposers", path="plan.proposers", given=proposers)
     placements: tuple[Placement, ...] = (Origin(), Peers(proposers)) if proposers else (Origin(),)
-    join = Join(deadline_s, quorum)
     stages = [
         Stage(placements, reads=() if layer == 0 else (layer - 1,), join=join)
         for layer in range(layers)
     ]
     reads = (layers - 1,) if layers else ()
     stages.append(Stage((Origin(),), reads=reads, role="aggregate"))
-    return Plan(tuple(stages))
+    return Plan(tuple(stages), deadline_s)

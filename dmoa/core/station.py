@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
-from dmoa.core.actions import Action, CancelService, StartService
-from dmoa.core.messages import Content, TaskId
+from dmoa.core.actions import Action, CancelService, Send, StartService
+from dmoa.core.messages import Content, Options, Refusal, TaskId
+
+
+class Waiting(NamedTuple):
+    """A task in the queue, since when, and until when anybody waits for it."""
+
+    task: TaskId
+    content: Content
+    queued_s: float
+    options: Options | None
+    deadline_s: float | None
 
 
 class Station:
     """One FCFS queue, ``slots`` tasks in service, at most ``queue_max`` waiting.
 
     The bound is real because it is charged at admission. A peer's task takes one place from
-    arrival to end of service; a prompt of the node's own keeps the places that its plan may need
-    until it ends. Places are ``queue_max + slots``, so no queue is ever longer than ``queue_max``
-    and an accepted prompt is never stopped by its own node's full queue.
+    arrival to end of service; a prompt of the node's own keeps as many places as its plan has
+    tasks until it ends: as many as it will take here and at peers. Places are
+    ``queue_max + slots``, so no queue is ever longer than ``queue_max`` and an accepted prompt is
+    never stopped by its own node's full queue.
     """
 
     __slots__ = ("foreign", "name", "places", "queue", "reserved", "serving", "slots")
@@ -23,8 +35,9 @@ class Station:
         self.name = name
         self.slots = slots
         self.places = None if queue_max is None else queue_max + slots
-        self.queue: deque[tuple[TaskId, Content, float]] = deque()
-        self.serving: set[TaskId] = set()
+        self.queue: deque[Waiting] = deque()
+        #: When each task in service was started.
+        self.serving: dict[TaskId, float] = {}
         self.foreign = 0
         self.reserved = 0
 
@@ -32,35 +45,52 @@ class Station:
         """Tell whether ``places`` more can be promised."""
         return self.places is None or self.foreign + self.reserved + places <= self.places
 
-    def enqueue(self, task: TaskId, content: Content, now: float) -> None:
+    def enqueue(
+        self,
+        task: TaskId,
+        content: Content,
+        now: float,
+        options: Options | None = None,
+        deadline_s: float | None = None,
+    ) -> None:
         """Put a task at the end of the queue. Room was checked at admission."""
-        self.queue.append((task, content, now))
+        self.queue.append(Waiting(task, content, now, options, deadline_s))
         if task.origin != self.name:
             self.foreign += 1
 
-    def start(self, actions: list[Action]) -> None:
-        """Start waiting tasks in the order they came while a slot is free."""
+    def start(self, now: float, actions: list[Action]) -> None:
+        """Start waiting tasks in the order they came while a slot is free.
+
+        A peer's task that is past its deadline is refused instead: nobody waits for it.
+        """
         queue, serving = self.queue, self.serving
         while queue and len(serving) < self.slots:
-            task, content, queued_s = queue.popleft()
-            serving.add(task)
-            actions.append(StartService(task, content, queued_s))
+            task, content, queued_s, options, deadline_s = queue.popleft()
+            if deadline_s is not None and deadline_s < now and task.origin != self.name:
+                self.foreign -= 1
+                actions.append(Send(task.origin, Refusal(task, "deadline passed", len(queue))))
+                continue
+            serving[task] = now
+            actions.append(StartService(task, content, queued_s, options))
 
-    def end(self, task: TaskId) -> bool:
-        """Free the slot of a task; tell whether it was in service here."""
-        if task not in self.serving:
-            return False
-        self.serving.remove(task)
+    def end(self, task: TaskId) -> float | None:
+        """Free the slot of a task; tell when it was started, or None if it was not served here."""
+        started_s = self.serving.pop(task, None)
+        if started_s is not None and task.origin != self.name:
+            self.foreign -= 1
+        return started_s
+
+    def withdraw(self, task: TaskId, actions: list[Action]) -> bool:
+        """Take out a task that nobody waits for any more; tell whether it was here."""
+        if task in self.serving:
+            del self.serving[task]
+            actions.append(CancelService(task))
+        else:
+            kept = [entry for entry in self.queue if entry.task != task]
+            if len(kept) == len(self.queue):
+                return False
+            self.queue.clear()
+            self.queue.extend(kept)
         if task.origin != self.name:
             self.foreign -= 1
         return True
-
-    def withdraw(self, task: TaskId, actions: list[Action]) -> None:
-        """Take out one of the node's own tasks that nobody waits for any more."""
-        if task in self.serving:
-            self.serving.remove(task)
-            actions.append(CancelService(task))
-        else:
-            kept = [entry for entry in self.queue if entry[0] != task]
-            self.queue.clear()
-            self.queue.extend(kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmoa.core import Node, Selection, Template, Uniform, Weighted, derive, layered
+from dmoa.core import Join, Node, Selection, Template, Uniform, Weighted, derive, layered
 from dmoa.scenario.setup import Setup
 
 
@@ -27,9 +27,8 @@ def build_nodes(setup: Setup, key: int) -> list[Node]:
     ['0', '1', '2', '3', '4', '5', '6', '7']
     """
     spec = setup.scenario.plan
-    plan = layered(
-        spec.layers, spec.proposers, deadline_s=spec.layer_deadline_s, quorum=spec.quorum or 1
-    )
+    join = Join(spec.layer_deadline_s, spec.quorum or 1)
+    plan = layered(spec.layers, spec.proposers, join=join)
     tokens = spec.instruction_tokens
     template = Template(tokens=tokens) if spec.template is None else Template(spec.template, tokens)
     nodes = []

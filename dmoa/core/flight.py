@@ -1,0 +1,79 @@
+"""A prompt under way: what its plan needs, what was asked of whom, what has come."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from dmoa.core.messages import Content, Options
+from dmoa.core.plan import Plan, Stage
+
+MISSED: Final = Content(0, "")
+"""Stands where a response will never come. Compared by identity, never read."""
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """What a coordinator looks up in a plan: readers of each stage, first stages, tasks in all."""
+
+    stages: tuple[Stage, ...]
+    readers: tuple[tuple[int, ...], ...]
+    roots: tuple[int, ...]
+    tasks: int
+    deadline_s: float | None
+
+
+@lru_cache(maxsize=256)
+def outline(plan: Plan, degree: int) -> Outline:
+    """Outline a plan for a node with ``degree`` peers.
+
+    >>> from dmoa.core.plan import layered
+    >>> outline(layered(2, 3), degree=8).tasks
+    9
+    """
+    return Outline(
+        plan.stages,
+        plan.readers(),
+        tuple(i for i, stage in enumerate(plan.stages) if not stage.reads),
+        plan.tasks(degree),
+        plan.deadline_s,
+    )
+
+
+class Gathering(msgspec.Struct):
+    """The responses to one forked stage, by slot, until the stages that read it have them.
+
+    ``content`` is what its tasks read, ``assigned`` whom each was given to. ``expected`` responses
+    can still come or are here, ``held`` are here, ``unread`` stages have not read them yet. After
+    its deadline it is ``overdue``; once enough are here it is ``joined``. ``attempts`` tells the
+    attempt of each slot, once one was given to another peer; those that had one before are
+    ``replaced``. ``turn`` counts its deadlines.
+    """
+
+    content: Content
+    assigned: list[str]
+    responses: list[Content | None]
+    expected: int
+    unread: int
+    held: int = 0
+    joined: bool = False
+    overdue: bool = False
+    attempts: list[int] | None = None
+    replaced: list[str] = []
+    turn: int = 0
+
+
+class Flight(msgspec.Struct):
+    """One prompt of this node between its arrival and its end."""
+
+    content: Content
+    outline: Outline
+    gatherings: list[Gathering | None]
+    options: Options | None = None
+    deadline_s: float | None = None
+    attempt: int = 0
+
+    def attempt_of(self, gathering: Gathering, slot: int) -> int:
+        """Give the attempt whose response is awaited in a slot."""
+        return self.attempt if gathering.attempts is None else gathering.attempts[slot]
