@@ -116,8 +116,10 @@ def test_what_networkx_writes_is_read(tmp_path):
         ),
         (
             "a.json",
-            '{"multigraph": true, "nodes": [{"id": 1}, {"id": 2}], '
-            '"edges": [{"source": 1, "target": 2, "key": []}]}',
+            (
+                '{"multigraph": true, "nodes": [{"id": 1}, {"id": 2}], '
+                '"edges": [{"source": 1, "target": 2, "key": []}]}'
+            ),
             "cannot be read as an overlay",
         ),
     ],

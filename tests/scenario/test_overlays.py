@@ -112,9 +112,6 @@ def test_a_grid_is_as_square_as_its_nodes_allow(given, shape):
         ({"topology": "complete", "nodes": 100_000}, "overlay.nodes", "more than 20,000,000 edges"),
         ({"topology": "erdos-renyi", "nodes": 100_000}, "overlay.nodes", "give fewer nodes"),
         ({"topology": "geometric", "nodes": 100_000}, "overlay.nodes", "give fewer nodes"),
-        ({"topology": "rnig"}, "overlay.topology", "did you mean 'ring'? known are: ring, path"),
-        ({"topology": "nsfnt"}, "overlay.topology", "did you mean 'nsfnet'?"),
-        ({"topology": "rnig"}, "overlay.topology", "or give a .graphml, .edgelist, .txt, .csv"),
         ({"topology": "graph"}, "overlay.topology", "give it again with graph="),
     ],
 )

@@ -98,6 +98,14 @@ def refused(data):
         ({"overlay": {"nodes": 1}}, "overlay.nodes", "from 2 to 1,000,000 (nodes)"),
         ({"overlay": {"degree": 2}}, "overlay.degree", "choose one of: random-regular"),
         ({"overlay": {"topology": "nsfnet", "nodes": 3}}, "overlay.nodes", "topology 'nsfnet'"),
+        ({"overlay": {"topology": "rnig"}}, "overlay.topology", "did you mean 'ring'? known are:"),
+        ({"overlay": {"topology": "nsfnt"}}, "overlay.topology", "did you mean 'nsfnet'?"),
+        ({"overlay": {"topology": ""}}, "overlay.topology", "or give a .graphml, .edgelist, .txt,"),
+        (
+            {"overlay": {"topology": "rnig", "nodes": 9}},
+            "overlay.topology",
+            "unknown topology, but 'rnig' was given; did you mean 'ring'?",
+        ),
         ({"overlay": {"topology": "grid", "nodes": 7}}, "overlay.nodes", "give 8 nodes, or choose"),
         (
             {"overlay": {"topology": "grid", "nodes": 6, "rows": 4}},
