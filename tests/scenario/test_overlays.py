@@ -1,6 +1,7 @@
 """Generated overlays, graphs from Python, and what is made of unusual ones."""
 
 import math
+import re
 
 import networkx as nx
 import pytest
@@ -78,6 +79,20 @@ def test_every_generator_works_with_its_defaults(topology):
     made = built(topology=topology)
     assert len(made.names) == (16 if topology in ("grid", "torus") else 8)
     assert made == built(topology=topology)
+
+
+def test_the_documentation_lists_every_generator_with_its_keys(root):
+    page = (root / "docs" / "topologies.md").read_text("utf-8")
+    tables = page.partition("## Generated")[2].partition("## Ready")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \| .* \| (.*) \|$", tables, re.MULTILINE)
+    listed = {name: dict(re.findall(r"`(\w+)`(?: \(([\d.]+)\))?", keys)) for name, keys in rows}
+    shown = {
+        name: {key: "" if value is None else str(value) for key, value in keys.items()}
+        for name, keys in GENERATED.items()
+    }
+    for name in ("grid", "torus"):
+        shown[name]["nodes"] = "16"
+    assert listed == shown
 
 
 def test_the_seed_of_a_random_overlay_matters():
