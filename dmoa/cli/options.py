@@ -171,7 +171,6 @@ def build_overlay_scenario(topology: str, given: dict[str, Any], sets: tuple[str
     """Make a scenario of an overlay and the defaults of the schema, named after the overlay."""
     from dmoa.scenario import load, parse_sets  # the help pages do without it
 
-    _check_topology(topology)
     values = {"name": Path(topology).stem[:200], "overlay.topology": topology, **given}
     return load({}, {**values, **parse_sets(sets)})
 
@@ -188,18 +187,6 @@ def _refuse_overlay(source: str) -> None:
             given=source,
             remedy=f"write --topology {source}",
         )
-
-
-def _check_topology(name: str) -> None:
-    """Refuse an unknown topology before one of its parameters, which nobody could know."""
-    from dmoa.scenario import ready_overlays  # the help pages do without it
-    from dmoa.scenario.choices import GENERATED
-    from dmoa.scenario.overlay_files import is_file_name
-    from dmoa.scenario.overlays import build_overlay
-    from dmoa.scenario.schema import Overlay
-
-    if name not in GENERATED and name not in ready_overlays() and not is_file_name(name):
-        build_overlay(Overlay(topology=name))
 
 
 def _take_given(rest: dict[str, Any], keys: tuple[Key, ...]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def critical_rate_map(
     >>> from dmoa.scenario import load
     >>> ax = critical_rate_map(load("ring"), layers=[1, 2], proposers=[1, 2])
     >>> [text.get_text() for text in ax.texts]
-    ['0.333', '0.25', '0.2', '0.143']
+    ['0.333', '0.25', '0.2', '0.143', "framed: the scenario's own plan"]
     """
     layers, proposers = sorted(set(layers)), sorted(set(proposers))
     cells = len(layers) * len(proposers)
@@ -61,18 +61,23 @@ def critical_rate_map(
     own, theorem1 = _limits(setup, layers, proposers)
     ax = style.axes_for(ax, 2.2 + 0.72 * len(proposers), 1.5 + 0.5 * len(layers))
     _draw_cells(ax, own, theorem1)
+    plan = setup.scenario.plan
+    framed = plan.layers in layers and plan.proposers in proposers
     differs = bool((np.abs(theorem1 - own) > _SAME * own).any())
+    notes = ["in brackets: Theorem 1, where it differs"] * differs
+    notes += ["framed: the scenario's own plan"] * framed
     style.label(
         ax,
         title=f"Critical rate λ*, {overlay_name(setup)}, {len(setup.names)} nodes",
         x="proposers k",
         y="layers M",
-        below="in brackets: Theorem 1, where it differs" * differs,
+        below="\n".join(notes),
     )
     ax.set_xticks(range(len(proposers)), [str(k) for k in proposers])
     ax.set_yticks(range(len(layers)), [str(m) for m in layers])
     ax.tick_params(length=0)
-    _frame(ax, setup.scenario.plan.layers, setup.scenario.plan.proposers, layers, proposers)
+    if framed:
+        _frame(ax, proposers.index(plan.proposers), layers.index(plan.layers))
     return ax
 
 
@@ -122,14 +127,11 @@ def _draw_cells(ax: Axes, own: Floats, theorem1: Floats) -> None:
     bar.outline.set_visible(False)
 
 
-def _frame(
-    ax: Axes, depth: int, width: int, layers: Sequence[int], proposers: Sequence[int]
-) -> None:
+def _frame(ax: Axes, column: int, row: int) -> None:
     """Frame the cell of the scenario's own plan."""
     from matplotlib.patches import Rectangle
 
-    if depth in layers and width in proposers:
-        corner = (list(proposers).index(width) - 0.5, list(layers).index(depth) - 0.5)
-        ax.add_patch(
-            Rectangle(corner, 1, 1, fill=False, ec=style.VERMILION, lw=2, clip_on=False, zorder=3)
-        )
+    corner = (column - 0.5, row - 0.5)
+    ax.add_patch(
+        Rectangle(corner, 1, 1, fill=False, ec=style.VERMILION, lw=2, clip_on=False, zorder=3)
+    )

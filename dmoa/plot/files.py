@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +76,8 @@ def check_writable(path: str | Path, *, folder: bool = False) -> None:
 def save(figure: Axes | Figure | SubFigure, path: str | Path) -> list[Path]:
     """Write a figure as PNG (200 dpi) and SVG, the same bytes each time.
 
+    What is written does not depend on what was written before, and the figure stays as it was.
+
     Args:
         figure: what a function of `dmoa.plot` returned, or a whole figure.
         path: a file ending in .png or .svg; without such an ending both are written. Missing
@@ -95,7 +99,7 @@ def save(figure: Axes | Figure | SubFigure, path: str | Path) -> list[Path]:
     for target in written:
         content = BytesIO()
         # The salt and the missing date make an SVG repeatable.
-        with mpl.rc_context({"svg.hashsalt": "dmoa"}):
+        with mpl.rc_context({"svg.hashsalt": "dmoa"}), _places_kept(whole):
             kind = target.suffix.lower()[1:]
             metadata = {"Date": None} if kind == "svg" else None
             whole.savefig(content, format=kind, dpi=PNG_DPI, metadata=metadata)
@@ -105,6 +109,25 @@ def save(figure: Axes | Figure | SubFigure, path: str | Path) -> list[Path]:
         except OSError as error:
             raise _refused(f"cannot be written: {error.strerror}", target) from None
     return written
+
+
+@contextmanager
+def _places_kept(figure: Figure) -> Iterator[None]:
+    """Put the axes back where they were before a layout engine moved them.
+
+    Its result depends on where they stood, so that a second file would differ from the first.
+    """
+    kept = [
+        (ax, ax.get_position(original=True), ax.get_position(), ax.get_in_layout())
+        for ax in figure.axes
+    ]
+    try:
+        yield
+    finally:
+        for ax, original, active, in_layout in kept:
+            ax.set_position(original, which="original")
+            ax.set_position(active, which="active")
+            ax.set_in_layout(in_layout)  # axes that are placed leave the layout
 
 
 def _check_folder(folder: Path) -> None:

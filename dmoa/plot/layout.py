@@ -22,6 +22,13 @@ _LINE_MAX = 12
 _CROWDED = 0.35
 _BY_RANK = 0.75
 
+# Nodes stand at least this far apart: in units of the spacing of n nodes that fill a square, but
+# no farther than what the largest nodes need. Given places mean something and move less.
+_APART = 0.45
+_APART_GIVEN = 0.15
+_APART_MAX = 0.1
+_PUSHES_MAX = 500
+
 
 def place_nodes(setup: Setup) -> Floats:
     """Place the nodes of an overlay in a plane (n, 2), within 0 to 1 in the longer direction.
@@ -29,7 +36,8 @@ def place_nodes(setup: Setup) -> Floats:
     Where the overlay says where its nodes are (geographic ones, grids), there, crowds pulled
     apart; rings and complete overlays on a circle; paths on a line, long ones in rows; stars
     around their hub; all else so that distances in the plane follow those in the overlay, each
-    part of it beside the others.
+    part of it beside the others. Nodes that would touch are pushed apart, except on circles and
+    rows, whose spacing is even.
 
     >>> from dmoa.scenario import from_dict, resolve
     >>> place_nodes(resolve(from_dict({"overlay": {"topology": "path", "nodes": 3}})))
@@ -39,7 +47,7 @@ def place_nodes(setup: Setup) -> Floats:
     """
     n, topology = len(setup.names), setup.scenario.overlay.topology
     if setup.positions is not None:
-        places = _pull_apart(np.array(setup.positions, float))
+        places = _push_apart(_pull_apart(np.array(setup.positions, float)), _APART_GIVEN)
     elif topology in _CIRCLES:
         places = _circle(n)
     elif topology == "path":
@@ -47,11 +55,17 @@ def place_nodes(setup: Setup) -> Floats:
     elif topology == "star":
         places = np.vstack([[0.0, 0.0], _circle(n - 1)])
     else:
-        places = _spread(setup)
-    places = places - places.min(axis=0)
+        places = _push_apart(_spread(setup), _APART)
     # Rounded, so that the last bits of an optimiser's result do not reach the file.
-    placed: Floats = np.round(places / (places.max() or 1.0), 4)
+    placed: Floats = np.round(_fitted(places), 4)
     return placed
+
+
+def _fitted(places: Floats) -> Floats:
+    """Move and scale places to 0 to 1 in the longer direction."""
+    moved = places - places.min(axis=0)
+    fitted: Floats = moved / (moved.max() or 1.0)
+    return fitted
 
 
 def _circle(n: int) -> Floats:
@@ -81,6 +95,30 @@ def _pull_apart(places: Floats) -> Floats:
     ranks *= extent.max() / ranks.max() * np.array([1.0, 0.62])
     apart_again: Floats = _BY_RANK * ranks + (1 - _BY_RANK) * (places - places.min(axis=0))
     return apart_again
+
+
+def _push_apart(places: Floats, share: float) -> Floats:
+    """Push nodes that stand too close away from each other, until none do."""
+    from scipy.spatial import KDTree  # imported here: it takes longer than the whole command line
+
+    apart = min(share / len(places) ** 0.5, _APART_MAX)
+    places = np.round(_fitted(places), 6)  # what an optimiser's last bits differ by would grow
+    for _ in range(_PUSHES_MAX):
+        places = _fitted(places)
+        one, other = KDTree(places).query_pairs(apart, output_type="ndarray").T
+        if not len(one):
+            break
+        between = places[other] - places[one]
+        distance = np.hypot(*between.T)
+        # Nodes in one place leave it in directions that do not depend on chance.
+        between[distance == 0] = _circle(len(places))[other[distance == 0]]
+        # A little too far, so that the rest comes to its end.
+        push = (0.55 * apart - 0.5 * distance) / np.where(distance, distance, 1.0)
+        moves = np.zeros_like(places)
+        np.add.at(moves, one, -between * push[:, None])
+        np.add.at(moves, other, between * push[:, None])
+        places = places + moves
+    return places
 
 
 def _spread(setup: Setup) -> Floats:

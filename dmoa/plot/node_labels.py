@@ -21,7 +21,9 @@ _WIDTH = 0.6
 
 _FONT_MIN = 5.0
 _BESIDE_PT = 7.0
-_GAP_PT = 3.5
+_GAP_PT = 5.0
+"""From a node to its name: room for the ring of a bottleneck."""
+
 _UNIT_PT = 400.0
 """Points to a unit of the layout, about: labels are placed before the figure has its size."""
 

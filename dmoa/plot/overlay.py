@@ -25,6 +25,10 @@ NODES_MAX = 2000
 _LABELLED_MAX = 40
 _MOST_LOADED = 5
 _BESIDE_DIAMETER_MAX = 11.0
+_DIAMETER_MIN = 1.0
+_MARGIN = 0.08
+# Nodes are at most this wide, in units of the distance of the two that are nearest to each other.
+_FILLED_MAX = 0.85
 # Even if nothing is far beyond the limit, the colours beyond it reach this far.
 _SCALE_TOP_MIN = 1.5
 _BELOW = ("#F3F7FA", "#8FC3E3", "#0072B2", "#00436B")
@@ -70,7 +74,7 @@ def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes
     places, filled = place_nodes(setup), saturation(setup, load)
     height = float(np.ptp(places[:, 1]))
     ax = style.axes_for(ax, 7.0, float(np.clip(1.6 + 5.0 * height, 2.2, 5.6)))
-    diameter = float(np.clip(77 / n**0.5, 5, 22))
+    diameter = min(float(np.clip(77 / n**0.5, 5, 22)), _widest(ax, places))
     if font_inside(setup.names, diameter) is None:
         diameter = min(diameter, _BESIDE_DIAMETER_MAX)
     tied = bottlenecks(setup, load)
@@ -94,8 +98,22 @@ def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes
     for spine in ax.spines.values():
         spine.set_visible(False)
     ax.set_aspect("equal", adjustable="box")
-    ax.margins(0.08, 0.08 if height > 0.1 else 2.0)
+    ax.margins(_MARGIN, _MARGIN if height > 0.1 else 2.0)
     return ax
+
+
+def _widest(ax: Axes, places: Floats) -> float:
+    """Find the diameter in points with which no two nodes touch, before the axes have their size.
+
+    The colour bar narrows the axes, but where they are about as wide as high they are so already.
+    """
+    from scipy.spatial import KDTree  # imported here: it takes longer than the whole command line
+
+    nearest = float(np.asarray(KDTree(places).query(places, 2)[0])[:, 1].min())
+    box = ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted())
+    extent = np.maximum(np.ptp(places, axis=0), 1e-9) * (1 + 2 * _MARGIN)
+    unit_pt = 72 * min(box.width / extent[0], box.height / extent[1])
+    return max(float(_FILLED_MAX * nearest * unit_pt), _DIAMETER_MIN)
 
 
 def _draw_edges(ax: Axes, setup: Setup, places: Floats, diameter: float) -> None:

@@ -156,14 +156,13 @@ def _mark_warmup(ax: Axes, warmup_s: float) -> None:
 
 
 def _label_ends(ax: Axes, names: tuple[str, ...], queues: Floats, first: int) -> None:
-    """Write names where lines end; beside the bottleneck's, lines that end together share one."""
+    """Write names where lines end; lines that end together share one, the bottleneck's first."""
     heights = queues[:, -1] / ax.get_ylim()[1]
     groups: list[list[int]] = [[first]]
     for node in sorted(range(len(names)), key=lambda one: -heights[one]):
         if node != first:
             near = [own for own in groups if abs(heights[own[0]] - heights[node]) < _LABEL_GAP]
             near[-1].append(node) if near else groups.append([node])
-    groups[0] = [first]
     for own in groups:
         more = f" and {len(own) - 1} more" if len(own) > 1 else ""
         ax.annotate(

@@ -19,7 +19,7 @@ _LOG_RATIO = 30
 _SAME = 1e-3
 _NEAR = 0.05
 _WIDER_MAX = 3
-_STRIP = 0.022
+_STRIP, _STRIP_ALPHA = 0.022, 0.45
 _DOTS = (0, (1, 1.5))
 
 Plan = tuple[int, int]
@@ -61,14 +61,14 @@ def stability_curves(points: Any, ax: Axes | None = None) -> Axes:
         _draw_curve(ax, own, colours[plan], min(above, _WIDER_MAX))
     limits = {plan: own[0] for plan, own in curves.items()}
     _draw_limits(ax, limits, colours)
-    _shade_unstable(ax, limits, colours)
+    strips = _shade_unstable(ax, limits, colours)
     style.label(
         ax,
         title="Queues against arrival rate",
         x="arrival rate λ per node (prompts/s)",
         y="mean queue length Lq per node (tasks)",
     )
-    _add_legend(ax, {plan: own[0] for plan, own in curves.items()}, colours, found)
+    _add_legend(ax, limits, colours, found, strips=strips)
     return ax
 
 
@@ -140,28 +140,16 @@ def _draw_limits(ax: Axes, plans: dict[Plan, Point], colours: dict[Plan, str]) -
             ax.axvline(theorem1, color=colours[plan], ls=_DOTS, lw=1.2, zorder=4)
 
 
-def _shade_unstable(ax: Axes, plans: dict[Plan, Point], colours: dict[Plan, str]) -> None:
-    """Shade where all plans are unstable; where they differ, give each a strip at the top."""
+def _shade_unstable(ax: Axes, plans: dict[Plan, Point], colours: dict[Plan, str]) -> bool:
+    """Shade where all plans are unstable; where they differ, give each a strip at the top.
+
+    Tells whether there are strips.
+    """
     right = ax.get_xlim()[1]
     limits = {plan: point.critical_rate_hz for plan, point in plans.items()}
     last = max(limits.values(), key=lambda limit: limit if isfinite(limit) else inf)
     if last < right:
         ax.axvspan(last, right, color=style.INK, alpha=0.13, lw=0, zorder=0)
-    differ = any(abs(limit - last) > _SAME * last for limit in limits.values())
-    seen = [plan for plan, limit in limits.items() if limit < right]
-    for row, plan in enumerate(seen if differ else ()):
-        top = 1 - _STRIP * 1.3 * row
-        ax.axvspan(
-            limits[plan],
-            right,
-            ymin=top - _STRIP,
-            ymax=top,
-            color=colours[plan],
-            alpha=0.45,
-            lw=0,
-            zorder=1,
-        )
-    if seen:
         # At the foot: the curves leave the figure at the top.
         ax.text(
             0.99,
@@ -174,6 +162,21 @@ def _shade_unstable(ax: Axes, plans: dict[Plan, Point], colours: dict[Plan, str]
             style="italic",
             color=style.INK,
         )
+    differ = any(abs(limit - last) > _SAME * last for limit in limits.values())
+    seen = [plan for plan, limit in limits.items() if limit < right] if differ else []
+    for row, plan in enumerate(seen):
+        top = 1 - _STRIP * 1.3 * row
+        ax.axvspan(
+            limits[plan],
+            right,
+            ymin=top - _STRIP,
+            ymax=top,
+            color=colours[plan],
+            alpha=_STRIP_ALPHA,
+            lw=0,
+            zorder=1,
+        )
+    return bool(seen)
 
 
 def _add_legend(
@@ -181,10 +184,14 @@ def _add_legend(
     plans: dict[Plan, Point],
     colours: dict[Plan, str],
     found: list[Point],
+    *,
+    strips: bool,
 ) -> None:
+    from matplotlib.artist import Artist
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
-    entries = []
+    entries: list[Artist] = []
     differ = False
     for (layers, proposers), point in plans.items():
         text, limit = f"M = {layers}, k = {proposers}", point.critical_rate_hz
@@ -219,6 +226,8 @@ def _add_legend(
         entries.append(
             Line2D([], [], color=style.MUTED, ls=_DOTS, lw=1.1, label="Theorem 1's limit")
         )
+    if strips:
+        entries.append(Patch(color=style.MUTED, alpha=_STRIP_ALPHA, lw=0, label="beyond λ*"))
     ax.legend(
         handles=entries,
         loc="upper left",

@@ -30,6 +30,7 @@ FAINT = "#D0D0D0"
 
 TITLE_PT, LABEL_PT, TICK_PT, NOTE_PT = 10.0, 9.0, 8.0, 7.5
 LINE_PT, THIN_PT = 1.5, 0.7
+_LEGEND_IN = 4.9
 
 THEORY_DASHES = (0, (4, 2))
 """Theory is dashed in every figure, measurement solid."""
@@ -62,8 +63,9 @@ def axes_for(ax: Axes | None, width_in: float = 6.4, height_in: float = 4.0) -> 
 
 
 def label(ax: Axes, *, title: str = "", x: str = "", y: str = "", below: str = "") -> None:
-    """Write the title, set to the left, a line below it, and the axes' labels with their units."""
-    ax.set_title(title, loc="left", fontsize=TITLE_PT, color=INK, pad=18 if below else None)
+    """Write the title, set to the left, lines below it, and the axes' labels with their units."""
+    pad = 8 + 10 * len(below.splitlines()) if below else None
+    ax.set_title(title, loc="left", fontsize=TITLE_PT, color=INK, pad=pad)
     if below:
         ax.annotate(
             below,
@@ -71,6 +73,7 @@ def label(ax: Axes, *, title: str = "", x: str = "", y: str = "", below: str = "
             xycoords="axes fraction",
             xytext=(0, 5),
             textcoords="offset points",
+            va="bottom" if "\n" in below else "baseline",
             fontsize=TICK_PT,
             color=INK,
         )
@@ -79,9 +82,12 @@ def label(ax: Axes, *, title: str = "", x: str = "", y: str = "", below: str = "
 
 
 def legend_below(ax: Axes, columns: int = 3, **options: Any) -> None:
-    """Put the legend below the axes, where it hides nothing."""
+    """Put the legend below the axes, where it hides nothing; in narrow ones with fewer columns."""
     from matplotlib.transforms import ScaledTranslation
 
+    # A legend wider than its axes would take the place of their neighbours.
+    width_in = ax.get_window_extent().width / ax.figure.dpi
+    columns = max(1, int(columns * min(1.0, width_in / _LEGEND_IN)))
     # A distance in points, below the axis' label, however high the figure is.
     below = ScaledTranslation(-0.05, -0.42, ax.figure.dpi_scale_trans)
     ax.legend(

@@ -97,7 +97,9 @@ def _on_off(key: int, phase_key: int, rate_hz: float, on_s: float, off_s: float)
     # The rest of an exponential phase that is under way is exponential too.
     off_total = 0.0 if starts_on else off_s * next(lengths)
     on_end = on_s * next(lengths)
-    for on_time in _poisson(key, rate_hz / share):
+    on_times = _poisson(key, rate_hz / share)
+    while True:
+        on_time = next(on_times)
         while on_time > on_end:
             off_total += off_s * next(lengths)
             on_end += on_s * next(lengths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmoa.errors import ScenarioError
-from dmoa.scenario.schema import Plan, Scenario, Service
+from dmoa.scenario.schema import Plan, Run, Scenario, Service
 
 
 def check(scenario: Scenario) -> None:
@@ -15,6 +15,7 @@ def check(scenario: Scenario) -> None:
     _check_plan(scenario.plan)
     _check_service(scenario.service)
     _check_nodes(scenario)
+    _check_run(scenario.run)
     lossy = scenario.links.loss > 0 and scenario.plan.layers > 0 and scenario.plan.proposers > 0
     if lossy and scenario.plan.layer_deadline_s is None:
         raise ScenarioError(
@@ -105,3 +106,22 @@ def _check_nodes(scenario: Scenario) -> None:
                 given=own.arrival_rate_hz,
                 remedy="remove it",
             )
+
+
+def _check_run(run: Run) -> None:
+    if run.replications_max is None:
+        return
+    if run.relative_half_width is None:
+        raise ScenarioError(
+            "counts only where replications are added",
+            path="run.replications_max",
+            given=run.replications_max,
+            remedy="give run.relative_half_width too",
+        )
+    if run.replications_max < run.replications:
+        raise ScenarioError(
+            f"is less than run.replications, {run.replications}",
+            path="run.replications_max",
+            given=run.replications_max,
+            remedy=f"give at least {run.replications}",
+        )

@@ -41,6 +41,9 @@ GENERATED: Final[dict[str, Keys]] = {
     "geometric": {"nodes": 8, "radius": 0.5, "seed": 1},
 }
 
+#: What ``overlay.topology`` says when the overlay was given as a graph from Python.
+GRAPH: Final = "graph"
+
 #: Section -> (the key that chooses, choice -> keys it takes with their defaults).
 CHOICES: Final[dict[str, tuple[str, dict[str, Keys]]]] = {
     "overlay": ("topology", GENERATED),

@@ -49,7 +49,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
     low = f"above {kind.gt}" if kind.gt is not None else f"from {kind.ge}"
     if kind.lt is not None:
-        return f"{low} to below {kind.lt}"
+        return f"{low} {'to' if kind.gt is None else 'and'} below {kind.lt}"
     top = "2^63 - 1" if kind.le == SEED_MAX else f"{kind.le:,.10g}"
     return f"{low} and at most {top}" if kind.gt is not None else f"{low} to {top}"
 

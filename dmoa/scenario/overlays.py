@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dmoa.errors import ScenarioError
-from dmoa.scenario.choices import GENERATED
+from dmoa.scenario.choices import GENERATED, GRAPH
 from dmoa.scenario.generators import generate
-from dmoa.scenario.overlay_files import is_file_name, read_overlay
-from dmoa.scenario.parse import nearest
+from dmoa.scenario.overlay_files import read_overlay
 from dmoa.scenario.ready import ready_file, ready_overlays
 from dmoa.scenario.schema import NODES_MAX, Overlay
 
 if TYPE_CHECKING:
     import networkx as nx
 
-#: What ``overlay.topology`` says when the overlay was given as a graph from Python.
-GRAPH = "graph"
 _LISTED_MAX = 5
 
 
@@ -42,11 +39,11 @@ def build_overlay(overlay: Overlay, graph: nx.Graph[Any] | None = None) -> Neigh
     """Find, generate or read an overlay.
 
     Args:
-        overlay: The scenario's section.
+        overlay: The section of a checked scenario, so that its topology is known.
         graph: A networkx graph to use instead.
 
     Raises:
-        ScenarioError: The topology is unknown, its file is malformed, or it has too few nodes.
+        ScenarioError: Its parameters do not fit, its file is malformed, or it has too few nodes.
 
     >>> build_overlay(Overlay(topology="path", nodes=3)).peers
     ((1,), (0, 2), (1,))
@@ -58,8 +55,6 @@ def build_overlay(overlay: Overlay, graph: nx.Graph[Any] | None = None) -> Neigh
         return plain_overlay(generate(overlay))
     if name in ready_overlays():
         return plain_overlay(read_overlay(ready_file(name)))
-    if is_file_name(name):
-        return plain_overlay(read_overlay(name))
     if name == GRAPH:
         raise ScenarioError(
             "the overlay was given as a graph from Python",
@@ -67,13 +62,7 @@ def build_overlay(overlay: Overlay, graph: nx.Graph[Any] | None = None) -> Neigh
             given=name,
             remedy="give it again with graph=",
         )
-    raise ScenarioError(
-        "unknown topology",
-        path="overlay.topology",
-        given=name,
-        remedy=nearest(name, [*GENERATED, *ready_overlays()])
-        + "; or give a .graphml, .edgelist, .txt, .csv or .json file",
-    )
+    return plain_overlay(read_overlay(name))
 
 
 def some(names: list[str]) -> str:

@@ -13,9 +13,19 @@ import msgspec
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario.checks import check
-from dmoa.scenario.choices import CHOICES, REQUIRED, bound_keys, taken, takers
+from dmoa.scenario.choices import (
+    CHOICES,
+    GENERATED,
+    GRAPH,
+    REQUIRED,
+    bound_keys,
+    taken,
+    takers,
+)
 from dmoa.scenario.fields import SECTIONS, Key, keys
 from dmoa.scenario.generators import grid_shape
+from dmoa.scenario.overlay_files import is_file_name
+from dmoa.scenario.ready import ready_overlays
 from dmoa.scenario.schema import Scenario
 
 _DEPTH_MAX = 8
@@ -119,10 +129,24 @@ def _section(data: object, section: str, path: str) -> dict[str, Any]:
     return data
 
 
+def _check_topology(name: str) -> None:
+    known = [*GENERATED, *ready_overlays()]
+    if name not in known and name != GRAPH and not is_file_name(name):
+        raise ScenarioError(
+            "unknown topology",
+            path="overlay.topology",
+            given=name,
+            remedy=nearest(name, known)
+            + "; or give a .graphml, .edgelist, .txt, .csv or .json file",
+        )
+
+
 def _fill(data: dict[str, Any], section: str) -> dict[str, Any]:
     """Refuse the keys that the section's choice does not take, and add its defaults."""
     selector = CHOICES[section][0]
     choice = data.get(selector, keys(section)[selector].default)
+    if section == "overlay":
+        _check_topology(choice)
     wanted = taken(section, choice)
     for name, value in data.items():
         if name in bound_keys(section) and name not in wanted:

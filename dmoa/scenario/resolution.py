@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dmoa.errors import ScenarioError
-from dmoa.scenario.choices import bound_keys
+from dmoa.scenario.choices import GRAPH, bound_keys
 from dmoa.scenario.distributions import Empirical
 from dmoa.scenario.inclusion import check_inclusion, table_inclusion, unknown_node
-from dmoa.scenario.overlays import GRAPH, Neighbours, build_overlay, some
+from dmoa.scenario.overlays import Neighbours, build_overlay, some
 from dmoa.scenario.overrides import override
 from dmoa.scenario.parse import from_dict, to_dict
 from dmoa.scenario.recorded import RecordedPrompt, read_prompts, read_service_times
@@ -85,8 +85,9 @@ def _horizon_s(
 ) -> float:
     if scenario.run.horizon_s is not None:
         return scenario.run.horizon_s
-    end_s = recorded[-1].time_s if recorded else 0.0
-    return max(_HORIZON_SERVICE_TIMES * max(means), end_s)
+    # After a trace there is time left for its last prompts; a run that is done ends earlier.
+    arrived_s = recorded[-1].time_s if recorded else 0.0
+    return arrived_s + _HORIZON_SERVICE_TIMES * max(means)
 
 
 def _own_values(scenario: Scenario, names: tuple[str, ...]) -> list[NodeValues]:

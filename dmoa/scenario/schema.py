@@ -299,7 +299,7 @@ class Run(_Section, frozen=True):
         Annotated[
             float,
             _meta(
-                "simulated time; absent: 5000 mean service times, or the end of the trace",
+                "simulated time; absent: 5000 mean service times, after the last prompt of a trace",
                 "s",
                 gt=0,
                 le=1e13,

@@ -18,7 +18,6 @@ from dmoa.core.events import (
     PromptArrived,
     ServiceEnded,
     ServiceFailed,
-    TimerFired,
 )
 from dmoa.core.messages import TaskId
 from dmoa.errors import InvariantError
@@ -211,7 +210,7 @@ class Meter:
             self._add_prompt(node, event.prompt, time_s)
         elif isinstance(event, ServiceFailed):
             self._end_tasks([(event.task, time_s, FAILED)])
-        elif isinstance(event, TimerFired):
+        else:  # TimerFired: the other kinds are frequent, and left out by the caller
             self._withdrew[node] = True
 
     def _add_prompt(self, node: int, prompt: int, time_s: float) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.axes import Axes
 
 from dmoa import plot
 from dmoa.errors import ScenarioError
@@ -37,6 +38,29 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path, ring):
     for ending in (".png", ".svg"):
         assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"b{ending}").read_bytes()
     assert b"<dc:date>" not in (tmp_path / "a.svg").read_bytes()
+
+
+def test_what_was_written_before_makes_no_difference(tmp_path, ring):
+    def draw() -> Axes:
+        return plot.queue_length_over_time(ring)  # names beside the axes: the layout moves them
+
+    plot.save(draw(), tmp_path / "alone.svg")
+    ax = draw()
+    places = [one.get_position().bounds for one in ax.figure.axes]
+    plot.save(ax, tmp_path / "both")
+    assert [one.get_position().bounds for one in ax.figure.axes] == places
+    plot.save(ax, tmp_path / "again")
+    for name in ("both", "again"):
+        assert (tmp_path / f"{name}.svg").read_bytes() == (tmp_path / "alone.svg").read_bytes()
+    assert (tmp_path / "both.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+def test_axes_of_the_caller_stay_out_of_a_layout_that_they_had_left(tmp_path):
+    ax = style.axes_for(None)
+    ax.set_position((0.2, 0.3, 0.5, 0.4))
+    plot.save(ax, tmp_path / "a")
+    assert ax.get_position().bounds == pytest.approx((0.2, 0.3, 0.5, 0.4))
+    assert not ax.get_in_layout()
 
 
 @pytest.mark.parametrize("name", ["a.pdf", "a.jpeg", ""])

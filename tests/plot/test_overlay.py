@@ -129,6 +129,35 @@ def test_nodes_have_places_of_their_own_the_same_each_time(sets):
     assert places.max() == 1
 
 
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("overlay.topology=karate",),
+        ("overlay.topology=nsfnet",),
+        ("overlay.topology=path", "overlay.nodes=2"),
+        ("overlay.topology=ring", "overlay.nodes=300"),
+        ("overlay.topology=geometric", "overlay.nodes=300", "overlay.radius=0.15"),
+        ("overlay.topology=barabasi-albert", "overlay.nodes=150"),
+    ],
+)
+def test_nodes_do_not_touch(sets):
+    ax = drawn(setup_of(*sets))
+    ax.figure.canvas.draw()
+    nodes = ax.collections[1]
+    centres_pt = ax.transData.transform(nodes.get_offsets()) * 72 / ax.figure.dpi
+    (area,) = nodes.get_sizes()
+    apart_pt = np.hypot(*(centres_pt[:, None] - centres_pt[None]).transpose(2, 0, 1))
+    np.fill_diagonal(apart_pt, np.inf)
+    assert apart_pt.min() > area**0.5 + nodes.get_linewidths()[0]
+
+
+def test_nodes_in_one_place_part():
+    graph = nx.path_graph(4)
+    nx.set_node_attributes(graph, {0: (0, 0), 1: (0, 0), 2: (0, 0), 3: (9, 1)}, "pos")
+    places = place_nodes(setup_of(graph=graph))
+    assert np.hypot(*np.diff(places, axis=0).T).min() > 0.05
+
+
 def test_places_that_the_overlay_gives_are_kept():
     graph = nx.path_graph(3)
     nx.set_node_attributes(graph, {0: (0, 0), 1: (2, 1), 2: (4, 0)}, "pos")

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from dmoa import plot as figures
 from dmoa import study
@@ -66,6 +67,22 @@ def test_lines_that_end_together_share_a_label(star):
     labels = [text for text in texts(plot.queue_length_over_time(star)) if text]
     assert labels[0] == "0"
     assert sum("more" in label for label in labels) >= 1
+
+
+def test_every_line_is_named_or_counted_where_it_ends(ring):
+    labels = texts(plot.queue_length_over_time(ring))
+    more = [int(label.split(" and ")[1].split()[0]) for label in labels if "more" in label]
+    assert len(labels) + sum(more) == 8
+
+
+def test_a_legend_below_narrow_axes_leaves_their_neighbour_its_place(ring):
+    page = Figure(figsize=(12, 4), layout="constrained")
+    left, right = page.subplots(1, 2)
+    plot.queue_length_over_time(dataclasses.replace(ring, warmup_s=30.0), left)
+    page.canvas.draw()
+    legend_end = left.get_legend().get_window_extent().x1
+    assert legend_end < right.get_window_extent().x0
+    assert left.get_window_extent().width > 0.38 * page.bbox.width
 
 
 def test_the_warmup_is_marked_where_there_is_one(ring):
@@ -282,13 +299,14 @@ def test_a_prompt_that_never_started_says_so(star):
 def test_the_map_holds_the_known_limits_and_frames_the_own_plan():
     scenario = load("ring", ["overlay.topology=star"])
     ax = plot.critical_rate_map(scenario, layers=[2, 1], proposers=[1, 2])
-    assert [text for text in texts(ax) if "\n" in text] == [
+    assert [text for text in texts(ax) if "\n(" in text] == [
         "0.111\n(0.333)",
         "0.111\n(0.25)",
         "0.0588\n(0.2)",
         "0.0588\n(0.143)",
     ]
-    assert "in brackets: Theorem 1, where it differs" in texts(ax)
+    notes = "in brackets: Theorem 1, where it differs\nframed: the scenario's own plan"
+    assert notes in texts(ax)
     (frame,) = ax.patches
     assert frame.get_xy() == (0.5, -0.5)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("proposers k", "layers M")

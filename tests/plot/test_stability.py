@@ -73,6 +73,7 @@ def test_the_ground_is_shaded_from_the_limit_on():
     assert shade.get_x() == pytest.approx(0.25)
     assert shade.get_x() + shade.get_width() == pytest.approx(ax.get_xlim()[1])
     assert [text.get_text() for text in ax.texts] == ["unstable"]
+    assert "beyond λ*" not in legend(ax)
 
 
 def test_plans_with_different_limits_have_strips_of_their_own_colour():
@@ -82,6 +83,8 @@ def test_plans_with_different_limits_have_strips_of_their_own_colour():
     (strip,) = ax.patches  # λ* = 1 lies beyond the axis
     assert strip.get_x() == pytest.approx(0.25)
     assert to_hex(strip.get_facecolor()).upper() == style.VERMILION
+    assert "beyond λ*" in legend(ax)
+    assert not ax.texts  # no ground on which every plan is unstable
 
 
 @pytest.mark.parametrize("limit", [5.0, nan, None])

@@ -1,6 +1,7 @@
 """Overlays from files: what is read, and line and column of what is not."""
 
 import json
+import re
 
 import networkx as nx
 import pytest
@@ -49,6 +50,24 @@ def test_each_format_is_read(write, name, text):
     file = write(text, name)
     assert edges(read_overlay(file)) == [("a", "b")]
     assert resolve(from_dict({"overlay": {"topology": str(file)}})).names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "found"),
+    [
+        ("xml", "a.graphml", [("Paris", "Rome")]),
+        (
+            "text",
+            "a.edgelist",
+            [("desk-1", "desk-2"), ("desk-2", "desk-3"), ("desk-3", "the printer")],
+        ),
+        ("json", "a.json", [("camera", "hub")]),
+    ],
+)
+def test_the_examples_of_the_documentation_are_read(root, write, language, name, found):
+    page = (root / "docs" / "topologies.md").read_text("utf-8")
+    (example,) = re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert edges(read_overlay(write(example, name))) == found
 
 
 def test_names_in_a_csv_may_hold_blanks(write):
@@ -116,8 +135,10 @@ def test_what_networkx_writes_is_read(tmp_path):
         ),
         (
             "a.json",
-            '{"multigraph": true, "nodes": [{"id": 1}, {"id": 2}], '
-            '"edges": [{"source": 1, "target": 2, "key": []}]}',
+            (
+                '{"multigraph": true, "nodes": [{"id": 1}, {"id": 2}], '
+                '"edges": [{"source": 1, "target": 2, "key": []}]}'
+            ),
             "cannot be read as an overlay",
         ),
     ],

@@ -98,6 +98,14 @@ def refused(data):
         ({"overlay": {"nodes": 1}}, "overlay.nodes", "from 2 to 1,000,000 (nodes)"),
         ({"overlay": {"degree": 2}}, "overlay.degree", "choose one of: random-regular"),
         ({"overlay": {"topology": "nsfnet", "nodes": 3}}, "overlay.nodes", "topology 'nsfnet'"),
+        ({"overlay": {"topology": "rnig"}}, "overlay.topology", "did you mean 'ring'? known are:"),
+        ({"overlay": {"topology": "nsfnt"}}, "overlay.topology", "did you mean 'nsfnet'?"),
+        ({"overlay": {"topology": ""}}, "overlay.topology", "or give a .graphml, .edgelist, .txt,"),
+        (
+            {"overlay": {"topology": "rnig", "nodes": 9}},
+            "overlay.topology",
+            "unknown topology, but 'rnig' was given; did you mean 'ring'?",
+        ),
         ({"overlay": {"topology": "grid", "nodes": 7}}, "overlay.nodes", "give 8 nodes, or choose"),
         (
             {"overlay": {"topology": "grid", "nodes": 6, "rows": 4}},
@@ -112,6 +120,13 @@ def refused(data):
         ),
         ({"run": {"seed": 2**63}}, "run.seed", "from 0 to 2^63 - 1"),
         ({"run": {"replications": 0}}, "run.replications", "(runs)"),
+        ({"run": {"relative_half_width": 1}}, "run.relative_half_width", "above 0 and below 1"),
+        ({"run": {"replications_max": 5}}, "run.replications_max", "give run.relative_half_width"),
+        (
+            {"run": {"relative_half_width": 0.1, "replications_max": 5}},
+            "run.replications_max",
+            "is less than run.replications, 10, but 5 was given; give at least 10",
+        ),
         ({"run": {"horizon_s": math.inf}}, "run.horizon_s", "must be finite, but inf was given"),
         ({"links": {"delay_s": math.nan}}, "links.delay_s", "must be finite, but nan was given"),
         ({"service": {"values": [1.0, math.nan]}}, "service.values[1]", "must be finite"),
@@ -191,6 +206,8 @@ def test_loss_with_a_deadline_is_allowed():
         {"service": {"distribution": "empirical", "values": [1, 2.5]}},
         {"service": {"distribution": "empirical", "file": "x.txt"}},
         {"service": {"distribution": "tokens", "base_s": 1}},
+        {"run": {"relative_half_width": 0.1, "replications": 5, "replications_max": 5}},
+        {"run": {"relative_half_width": 0.1}},
         {"nodes": {"3": {"speed": 2, "slots": 4, "queue_max": 9, "arrival_rate_hz": 0}}},
     ],
 )

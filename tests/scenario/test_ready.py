@@ -56,9 +56,12 @@ def test_the_real_networks_and_the_drawn_places_have_positions():
         assert len(nx.get_node_attributes(graph, "pos")) == COUNTS[name][0]
 
 
-def test_the_readme_lists_every_ready_overlay_with_its_counts(root):
-    text = (root / "topologies" / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\| `([\w-]+)` \| [^|]+ \| (\d+) \| (\d+) \|", text, re.MULTILINE)
+@pytest.mark.parametrize("page", ["topologies/README.md", "docs/topologies.md"])
+def test_the_pages_list_every_ready_overlay_with_its_counts(root, page):
+    text = (root / page).read_text("utf-8")
+    rows = re.findall(
+        r"^\| `([\w-]+)` \|(?: [A-Za-z -]+ \|)? (\d+) \| (\d+) \|", text, re.MULTILINE
+    )
     assert {name: (int(nodes), int(edges)) for name, nodes, edges in rows} == COUNTS
 
 

@@ -128,9 +128,13 @@ def test_files_that_a_scenario_names_are_looked_for_beside_it(write, tmp_path, m
     assert scenario.service.file == "elsewhere.txt"
 
 
-@pytest.mark.parametrize("text", ['[overlay]\ntopology = "a\\u0000b"', "overlay = 3"])
-def test_a_file_name_that_cannot_be_one_is_left_to_the_checks(write, text):
-    try:
-        load(write(text))
-    except ScenarioError as error:
-        assert error.path == "overlay"
+def test_a_section_that_is_no_table_is_left_to_the_checks(write):
+    error = refused(write("overlay = 3"))
+    assert (error.path, error.problem) == ("overlay", "must be a table")
+
+
+def test_a_file_name_that_cannot_be_one_is_left_to_who_reads_it(write):
+    scenario = load(write('[overlay]\ntopology = "a\\u0000b.json"'))
+    with pytest.raises(ScenarioError, match=r"cannot be read \(embedded null byte\)") as caught:
+        resolve(scenario)
+    assert caught.value.path == "overlay.topology"

@@ -188,6 +188,18 @@ def test_runs_without_prompts_service_or_length_decide_nothing():
     assert stuck.arrived == 2
 
 
+def test_a_first_half_almost_without_prompts_is_no_measure_of_growth():
+    def once(at_s):
+        entries = run(complete(1, layered(0, 0)), [(at_s, 0)], lambda _: 0.1, until_s=100.0)
+        return track_of(entries, ["0"], 100.0)
+
+    found = judge([once(10.0), once(80.0), once(90.0)])
+    assert found.status == "undetermined"
+    assert found.reason == ("too few prompts arrived in the first half to compare with the whole")
+    assert isnan(found.tasks_exponent.low)
+    assert found.arrived == found.answered == 3
+
+
 def test_slow_links_lengthen_the_run_that_is_needed():
     def long_way(seed):
         rng = np.random.default_rng(seed)
