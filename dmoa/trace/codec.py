@@ -29,7 +29,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     ``names`` are the nodes, in the order that the entries number them. ``peers`` (indices of
     whom each may ask) and ``inclusion`` (their chances, for weighted selection) make a trace
-    replayable without the files that its scenario names.
+    replayable without the files that its scenario names. ``began_s`` is the Unix time of time 0,
+    live; ``node`` is the index of the one node whose steps these are, where each node writes its
+    own trace.
     """
 
     names: list[str]
@@ -40,6 +42,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     scenario: dict[str, Any] = {}
     peers: list[list[int]] = []
     inclusion: list[list[float]] | None = None
+    began_s: float | None = None
+    node: int | None = None
     format: Literal["dmoa-trace"] = "dmoa-trace"
     version: int = VERSION
 
@@ -48,9 +52,12 @@ class TraceWriter:
     """Hash the entries of a run and, if there is a path, write them to it.
 
     The file is written beside its place, as ``PATH.part``, and moved there by ``close``; after
-    an error the part stays and can be read. The digest covers the names of the nodes and the
-    entries, so it is the same whether a file is written or not, however the entries are cut into
-    chunks, and in every version of dmoa that takes the same steps.
+    an error the part stays and can be read. With ``in_place`` it is written where it belongs and
+    can be read while it grows, whole entries at a time.
+
+    The digest covers the names of the nodes and the entries, so it is the same whether a file is
+    written or not, however the entries are cut into chunks, and in every version of dmoa that
+    takes the same steps.
 
     Raises:
         ScenarioError: the path cannot be written. Raised by the constructor, before any work.
@@ -63,19 +70,23 @@ class TraceWriter:
     'eddaaf7660d3cf1a'
     """
 
-    def __init__(self, path: Path | str | None, header: Header) -> None:
+    def __init__(self, path: Path | str | None, header: Header, *, in_place: bool = False) -> None:
+        self.written_bytes = 0
+        self._in_place = in_place
         self._encoder = msgspec.msgpack.Encoder()
         self._hash = hashlib.sha256(self._encoder.encode(header.names))
         self._path = None if path is None else Path(path)
         self._part: Path | None = None
         self._file: BinaryIO | None = None
         if self._path is not None:
-            self._part = self._path.with_name(self._path.name + ".part")
+            self._part = self._path
+            if not in_place:
+                self._part = self._path.with_name(self._path.name + ".part")
             if self._path.is_dir():
                 raise _unwritable(self._path, "it is a folder")
             try:
                 self._file = self._part.open("wb")
-                self._file.write(self._encoder.encode(header))
+                self._write(self._encoder.encode(header))
             except OSError as error:
                 raise _unwritable(self._path, error.strerror) from None
 
@@ -89,9 +100,15 @@ class TraceWriter:
         self._hash.update(encoded)
         if self._file is not None:
             try:
-                self._file.write(encoded)
+                self._write(encoded)
             except OSError as error:
                 raise _unwritable(self._path, error.strerror) from None
+
+    def _write(self, encoded: bytes | memoryview) -> None:
+        if self._file is not None:
+            self.written_bytes += self._file.write(encoded)
+            if self._in_place:
+                self._file.flush()
 
     def digest(self) -> str:
         """Return the SHA-256 of the run so far, in hexadecimal."""

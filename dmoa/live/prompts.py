@@ -1,0 +1,138 @@
+"""What users may see of their prompts: what has happened so far, and what happens next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from dmoa.live.door import Ended, LayerJoined, Progress, PromptView, Proposal, State, Token
+
+REMEMBERED = 1024
+"""Ended prompts whose proposals are kept; the journal keeps the ends of all."""
+
+
+class PromptStory(msgspec.Struct, kw_only=True):
+    """All that happened to one prompt of this node's own users, in order."""
+
+    number: int
+    layers: int
+    proposers: int
+    accepted_s: float
+    prompt_tokens: int
+    began_s: float
+    state: State = "waiting"
+    layer: int = 1
+    ended_s: float | None = None
+    sojourn_time_s: float | None = None
+    happened: list[Progress] = []
+    #: Replaced whenever something happens, so that any number of watchers can wait for it.
+    more: Any = None
+
+    def tell(self, progress: Progress) -> None:
+        """Note what happened and wake whoever watches."""
+        self.happened.append(progress)
+        if self.more is not None:
+            self.more.set()
+            self.more = None
+
+    async def watch(self) -> AsyncIterator[Progress]:
+        """Give what has happened, then what happens, until the prompt has ended."""
+        seen = 0
+        while True:
+            while seen < len(self.happened):
+                progress = self.happened[seen]
+                seen += 1
+                yield progress
+                if isinstance(progress, Ended):
+                    return
+            if self.more is None:
+                self.more = asyncio.Event()
+            await self.more.wait()
+
+    def view(self) -> PromptView:
+        """Show the prompt as it is now."""
+        end = self.happened[-1] if self.state != "waiting" and self.happened else None
+        ended = end if isinstance(end, Ended) else Ended(state="waiting")
+        return PromptView(
+            id=prompt_id(self.number),
+            state=self.state,
+            layers=self.layers,
+            proposers=self.proposers,
+            accepted_s=self.accepted_s,
+            ended_s=self.ended_s,
+            sojourn_time_s=self.sojourn_time_s,
+            answer=ended.answer,
+            reason=ended.reason,
+            cut=ended.cut,
+            prompt_tokens=self.prompt_tokens,
+            answer_tokens=ended.answer_tokens,
+            proposals=[one for one in self.happened if isinstance(one, Proposal)],
+        )
+
+
+class Prompts:
+    """The stories of prompts under way, and of the last that ended."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, PromptStory] = {}
+        self._ended: OrderedDict[int, PromptStory] = OrderedDict()
+
+    def open(self, story: PromptStory) -> None:
+        """Begin the story of an accepted prompt."""
+        self.waiting[story.number] = story
+
+    def find(self, number: int) -> PromptStory | None:
+        """Look a story up."""
+        return self.waiting.get(number) or self._ended.get(number)
+
+    def propose(self, number: int, proposal: Proposal) -> None:
+        """Note what became of one task of a layer."""
+        story = self.waiting.get(number)
+        if story is not None:
+            story.tell(proposal)
+
+    def advance(self, number: int, layer: int) -> None:
+        """Note that a layer began, so the ones before are joined."""
+        story = self.waiting.get(number)
+        while story is not None and story.layer < layer:
+            story.tell(LayerJoined(layer=story.layer, layers=story.layers))
+            story.layer += 1
+
+    def decode(self, number: int, text: str) -> None:
+        """Note a piece of the answer."""
+        story = self.waiting.get(number)
+        if story is not None:
+            story.tell(Token(text=text))
+
+    def end(self, number: int, ended: Ended, *, now_s: float, unix_s: float) -> None:
+        """Note how a prompt ended."""
+        story = self.waiting.pop(number, None)
+        if story is None:
+            return
+        story.state, story.ended_s = ended.state, unix_s
+        story.sojourn_time_s = now_s - story.began_s
+        story.tell(ended)
+        self._ended[number] = story
+        while len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+
+
+def prompt_id(number: int) -> str:
+    """Name a prompt for its user.
+
+    >>> prompt_id(7), prompt_number("p7"), prompt_number("7"), prompt_number("p-7")
+    ('p7', 7, None, None)
+    """
+    return f"p{number}"
+
+
+def prompt_number(identifier: str) -> int | None:
+    """Read the name of a prompt; None if it is none."""
+    digits = identifier.removeprefix("p")
+    if digits == identifier or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+        return None
+    return int(digits)

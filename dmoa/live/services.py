@@ -1,0 +1,109 @@
+"""Inference beside the event loop: tasks in service, their pieces of text, their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from dmoa.core import Content, Options, ServiceEnded, ServiceFailed, StartService, TaskId
+from dmoa.errors import EngineError
+from dmoa.live.engines.base import Engine
+
+_LOG = logging.getLogger(__name__)
+NO_OPTIONS = Options()
+NOTHING_WRITTEN = "the model wrote nothing"
+
+
+class Services:
+    """Runs a node's engine in threads of its own, one for each slot.
+
+    What it calls, it calls in the event loop: ``ended`` with the event for the core, ``wrote``
+    with each piece of text of a task.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        slots: int,
+        max_tokens: int,
+        ended: Callable[[ServiceEnded | ServiceFailed], None],
+        wrote: Callable[[TaskId, str], None],
+    ) -> None:
+        self._engine, self._max_tokens = engine, max_tokens
+        self._ended, self._wrote = ended, wrote
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="engine")
+        self._serving: dict[TaskId, threading.Event] = {}
+
+    def start(self, action: StartService) -> None:
+        """Begin to serve a task."""
+        cancelled = threading.Event()
+        self._serving[action.task] = cancelled
+        self._threads.submit(self._serve, action, cancelled)
+
+    def cancel(self, task: TaskId) -> None:
+        """Stop a task soon; its end is not told."""
+        cancelled = self._serving.pop(task, None)
+        if cancelled is not None:
+            cancelled.set()
+
+    def close(self) -> None:
+        """Stop all tasks, and wait until the engine is idle."""
+        for task in list(self._serving):
+            self.cancel(task)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _serve(self, action: StartService, cancelled: threading.Event) -> None:
+        """Run in a thread: serve one task and tell the loop."""
+        task = action.task
+        event: ServiceEnded | ServiceFailed
+        if cancelled.is_set():
+            return
+        options = action.options or NO_OPTIONS
+        if options.max_tokens is None:
+            options = msgspec.structs.replace(options, max_tokens=self._max_tokens)
+        try:
+            made = self._engine.generate(
+                action.content.text or "",
+                options,
+                lambda text: self._tell(self._write, task, cancelled, text),
+                cancelled,
+            )
+        except EngineError as error:
+            event = ServiceFailed(task, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a model or its binding may raise
+            # An engine's bug must not keep its slot for ever, nor stop the node.
+            _LOG.exception("the engine failed on a task")
+            event = ServiceFailed(task, f"the engine failed: {type(error).__name__}: {error}")
+        else:
+            if made.finish == "cancelled" and cancelled.is_set():
+                return
+            if made.text.strip():
+                content = Content(made.tokens, made.text, made.finish == "length")
+                event = ServiceEnded(task, content, self._engine.model)
+            else:
+                event = ServiceFailed(task, NOTHING_WRITTEN)
+        self._tell(self._end, event, cancelled)
+
+    def _tell(self, function: Callable[..., None], *values: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *values)
+        except RuntimeError:
+            # The loop has closed: nobody is left to be told.
+            _LOG.debug("a task ended after the node")
+
+    def _write(self, task: TaskId, cancelled: threading.Event, text: str) -> None:
+        if self._serving.get(task) is cancelled:
+            self._wrote(task, text)
+
+    def _end(self, event: ServiceEnded | ServiceFailed, cancelled: threading.Event) -> None:
+        # A task that was cancelled, and perhaps started again, has no end to tell.
+        if self._serving.get(event.task) is cancelled:
+            del self._serving[event.task]
+            self._ended(event)
