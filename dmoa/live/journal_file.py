@@ -60,11 +60,7 @@ class Lock:
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise unusable(
-                journal,
-                f"cannot be opened for writing ({error.strerror})",
-                "give a folder in which this user may write",
-            ) from None
+            raise _not_writable(journal, error) from None
         try:
             self._take(journal)
         except BaseException:
@@ -104,6 +100,14 @@ class Lock:
 def unusable(journal: Path, problem: str, remedy: str) -> ScenarioError:
     """Say why a journal cannot be used."""
     return ScenarioError(problem, path=str(journal), remedy=remedy)
+
+
+def _not_writable(journal: Path, error: OSError) -> ScenarioError:
+    return unusable(
+        journal,
+        f"cannot be opened for writing ({error.strerror})",
+        "give a folder in which this user may write",
+    )
 
 
 def damaged(journal: Path, reason: str) -> ScenarioError:
@@ -155,13 +159,12 @@ def open_database(journal: Path, durability: Durability) -> sqlite3.Connection:
     try:
         if not journal.exists():
             _make(journal)
-        if journal.stat().st_size == 0:
-            # SQLite would take it for a new file and forget the log beside it.
-            raise damaged(journal, "it is empty")
+        with journal.open("r+b") as handle:
+            if not handle.read(1):
+                # SQLite would take it for a new file and forget the log beside it.
+                raise damaged(journal, "it is empty")
     except OSError as error:
-        raise unusable(
-            journal, f"cannot be made ({error.strerror})", "give a folder in which it can be"
-        ) from None
+        raise _not_writable(journal, error) from None
     database: sqlite3.Connection | None = None
     try:
         database = _connect(journal)
