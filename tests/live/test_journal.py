@@ -1,6 +1,7 @@
 """The promise of the journal: what was accepted survives, and ends exactly once."""
 
 import errno
+import fcntl
 import os
 import signal
 import sqlite3
@@ -449,9 +450,9 @@ from dmoa.core import Content, PromptArrived
 from dmoa.errors import ScenarioError
 from dmoa.live.journal import Journal
 
-limit = int(sys.argv[2])
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
 try:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), before[1]))
     journal = Journal.open(Path(sys.argv[1]))
     while True:
         number = journal.next_prompt()
@@ -459,6 +460,7 @@ try:
         print(number, flush=True)
 except ScenarioError as error:
     print(error, file=sys.stderr)
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
 """
 
 
@@ -493,10 +495,10 @@ def test_a_disk_without_room_for_a_new_journal_gets_none(path):
 
 
 def test_a_disk_that_knows_no_locks_is_named(path, monkeypatch):
-    def flock(handle, operation):
+    def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(journal_file.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     assert "cannot be locked (No locks available); give a folder on a disk" in refused(path)
 
 
