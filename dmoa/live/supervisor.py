@@ -91,7 +91,7 @@ class _Life:
         self.state: NodeState = "waiting"
         self.started_s = 0.0
         self.due_s = 0.0
-        self.deaths = self.restarts = 0
+        self.deaths = self.starts = 0
         self.proven = False
         self.reason = ""
 
@@ -101,7 +101,7 @@ class _Life:
             name=self.node.name,
             state=self.state,
             pid=pid,
-            restarts=self.restarts,
+            restarts=max(self.starts - 1, 0),
             reason=self.reason,
         )
 
@@ -180,12 +180,13 @@ class Supervisor:
         try:
             process = self._spawn(life.node)
         except OSError as error:
-            self._mourn(life, f"could not be started ({error.strerror or error})", now, now)
+            self._mourn(life, f"cannot be started ({error.strerror or error})", 0.0)
             return
         life.process, life.state, life.started_s = process, "running", now
+        life.starts += 1
         if process.adopted:
             self._say(f"node {life.node.name} runs already (pid {process.pid}); kept as it is")
-        elif life.restarts:
+        elif life.starts > 1:
             self._say(f"node {life.node.name} started again (pid {process.pid})")
 
     def _notice_end(self, life: _Life, process: Process, now: float) -> None:
@@ -198,13 +199,12 @@ class Supervisor:
             life.state, life.reason = "stopped", ""
             return
         hopeless = end == BAD_INPUT and not life.proven
-        self._mourn(life, f"died ({how_it_ended(end)})", life.started_s, now, hopeless=hopeless)
+        lived_s = now - life.started_s
+        what = f"died after {lived_s:.1f} s ({how_it_ended(end)})"
+        self._mourn(life, what, lived_s, hopeless=hopeless)
 
-    def _mourn(
-        self, life: _Life, what: str, started_s: float, now: float, *, hopeless: bool = False
-    ) -> None:
+    def _mourn(self, life: _Life, what: str, lived_s: float, *, hopeless: bool = False) -> None:
         """Decide about a node that has ended or could not be started."""
-        lived_s = now - started_s
         life.deaths = life.deaths + 1 if lived_s < self._policy.rapid_s else 1
         life.reason = what
         if hopeless or life.deaths >= self._policy.deaths_max:
@@ -212,17 +212,14 @@ class Supervisor:
             self._say(self._farewell(life, what, hopeless=hopeless))
             return
         wait_s = self._policy.wait_s(life.deaths)
-        life.state, life.due_s = "waiting", now + wait_s
-        life.restarts += 1
-        self._say(
-            f"node {life.node.name} {what} after {lived_s:.1f} s; starting it again in {wait_s:g} s"
-        )
+        life.state, life.due_s = "waiting", self._now() + wait_s
+        self._say(f"node {life.node.name} {what}; starting it again in {wait_s:g} s")
 
     def _farewell(self, life: _Life, what: str, *, hopeless: bool) -> str:
-        count = "" if hopeless else f" {life.deaths} times in a row"
+        count = "" if hopeless else f", {life.deaths} times in a row"
         return (
-            f"node {life.node.name} {what}{count} and is given up; mend the cause, then "
-            f"`dmoa down` and `dmoa up`.{log_end(life.node.log_file)}"
+            f"node {life.node.name} {what}{count}, and is given up: mend the cause, then run "
+            f"`dmoa down` and `dmoa up`{log_end(life.node.log_file)}"
         )
 
 
@@ -247,4 +244,4 @@ def log_end(log_file: Path) -> str:
     lines = last_lines(log_file, LINES_SHOWN)
     if not lines:
         return ""
-    return "".join(["\nThe end of its log, ", str(log_file), ":", *(f"\n  {x}" for x in lines)])
+    return "\n  ".join([f"\nThe end of its log, {log_file}:", *lines])
