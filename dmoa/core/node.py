@@ -97,6 +97,11 @@ class Node:
         self._recent = Recent(REMEMBERED)
         self._story: deque[tuple[float, Event]] = deque(maxlen=STORY)
 
+    @property
+    def mean_service_time_s(self) -> float:
+        """Recent mean service time of this node's tasks, or what was expected before the first."""
+        return self._expectations.mean_service_time_s
+
     def counts(self) -> tuple[int, int, int, int]:
         """Tell the node's state as a trace entry records it.
 
@@ -173,11 +178,11 @@ class Node:
         elif not self._recent.add(task):
             self.ignored["duplicate"] += 1
         elif self._coordinator.draining:
-            actions.append(Send(sender, Refusal(task, "leaving", self._ahead())))
+            actions.append(Send(sender, Refusal(task, "leaving", self._station.ahead())))
         elif self._station.has_room(1):
             self._station.enqueue(task, message.content, now, message.options, message.deadline_s)
         else:
-            actions.append(Send(sender, Refusal(task, "queue full", self._ahead())))
+            actions.append(Send(sender, Refusal(task, "queue full", self._station.ahead())))
 
     def _hear_withdrawal(self, sender: str, message: Withdrawal, actions: list[Action]) -> None:
         task = message.id
@@ -186,10 +191,6 @@ class Node:
         # One that overtook its task keeps it from being served when it comes.
         elif not self._recent.add(task) and not self._station.withdraw(task, actions):
             self.ignored["late"] += 1
-
-    def _ahead(self) -> int:
-        """Count the tasks waiting per slot, as peers hear of it."""
-        return -(-len(self._queue) // self._station.slots)
 
     def _hear_ended(self, event: ServiceEnded, now: float, actions: list[Action]) -> None:
         task = event.task
@@ -201,7 +202,7 @@ class Node:
         if self._reporting:
             self._expectations.serve(now - started_s)
             mean_s = self._expectations.mean_service_time_s
-            report = Report(event.model, now - started_s, mean_s, self._ahead())
+            report = Report(event.model, now - started_s, mean_s, self._station.ahead())
         if task.origin == self.name:
             self._coordinator.respond(task, self.name, event.content, now, actions)
         else:
@@ -214,4 +215,4 @@ class Node:
         elif task.origin == self.name:
             self._coordinator.miss(task, self.name, event.reason, now, actions)
         else:
-            actions.append(Send(task.origin, Refusal(task, event.reason, self._ahead())))
+            actions.append(Send(task.origin, Refusal(task, event.reason, self._station.ahead())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -73,6 +73,17 @@ class PromptView(msgspec.Struct, frozen=True, kw_only=True):
     answer_tokens: int = 0
     proposals: list[Proposal] = []
 
+    def end(self) -> Ended:
+        """Give the end of an ended prompt, as whoever watches it hears it."""
+        return Ended(
+            state=self.state,
+            answer=self.answer,
+            reason=self.reason,
+            cut=self.cut,
+            prompt_tokens=self.prompt_tokens,
+            answer_tokens=self.answer_tokens,
+        )
+
 
 class PeerView(msgspec.Struct, frozen=True, kw_only=True):
     """A peer as this node sees it."""
@@ -115,8 +126,6 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     ignored: dict[str, int]
     layers: int
     proposers: int
-    bound: dict[str, Any]
-    """``critical_rate_hz`` at the measured service times and ``verdict`` at the present rate."""
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
