@@ -63,6 +63,11 @@ class Gathering(msgspec.Struct):
     replaced: list[str] = []
     turn: int = 0
 
+    def awaited(self) -> list[str]:
+        """Give the nodes whose responses have not come."""
+        asked = zip(self.assigned, self.responses, strict=True)
+        return [to for to, response in asked if response is None]
+
 
 class Flight(msgspec.Struct):
     """One prompt of this node between its arrival and its end."""

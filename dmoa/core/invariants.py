@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dmoa.core.flight import MISSED, Gathering
+from collections.abc import Mapping
+
+from dmoa.core.flight import MISSED, Flight, Gathering
+from dmoa.core.messages import TaskId
 from dmoa.core.node import Node
 from dmoa.errors import InvariantError
 
@@ -16,6 +19,9 @@ def check(node: Node) -> None:
     - Every unfinished prompt awaits at least one response, so it can still end.
     - A stage is joined with all responses that can come, or overdue and with a quorum.
     - The join buffer holds exactly the responses of stages not yet read.
+    - A task of the node's own is here only while its response is awaited of this very attempt.
+    - No response is awaited from a peer that cannot be reached. No peer that was replaced is asked
+      in place of another, and no more peers are tried for a response than the plan allows.
 
     >>> from dmoa.core import Uniform, layered
     >>> check(Node("a", plan=layered(1, 1), selection=Uniform(("b",)), key=1))
@@ -40,6 +46,13 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
         for flight in flights.values()
         for stage, g in zip(flight.outline.stages, flight.gatherings, strict=True)
         if g is not None
+    ]
+    tried = [
+        (stage, g, attempt - flight.attempt, to)
+        for flight in flights.values()
+        for stage, g in zip(flight.outline.stages, flight.gatherings, strict=True)
+        if g is not None
+        for attempt, to in zip(g.attempts or (), g.assigned, strict=False)
     ]
     premature = [
         g
@@ -77,9 +90,35 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
         ("the join buffer is miscounted", coordinator.joining == unread),
         (
             "an unawaited own task is present",
-            all(task.prompt in flights for task in present if task.origin == node.name),
+            all(_awaits(flights, task) for task in present if task.origin == node.name),
+        ),
+        (
+            "a lost peer is awaited",
+            not any(
+                coordinator.absent.intersection(g.awaited()) for _, g in forked if not g.joined
+            ),
+        ),
+        (
+            "a peer was asked again in place of another",
+            not any(to in g.replaced for _, g, tries, to in tried if tries > 0),
+        ),
+        (
+            "too many peers were tried for a response",
+            all(tries < stage.join.attempts for stage, _, tries, _ in tried),
         ),
     ]
+
+
+def _awaits(flights: Mapping[int, Flight], task: TaskId) -> bool:
+    flight = flights.get(task.prompt)
+    gathering = None if flight is None else flight.gatherings[task.stage]
+    return (
+        flight is not None
+        and gathering is not None
+        and not gathering.joined
+        and gathering.responses[task.slot] is None
+        and flight.attempt_of(gathering, task.slot) == task.attempt
+    )
 
 
 def _missing(gathering: Gathering) -> int:

@@ -13,6 +13,9 @@ import msgspec
 Count = Annotated[int, msgspec.Meta(ge=0)]
 """A number that cannot be negative; decoding refuses one that is."""
 
+Duration = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+"""A time in seconds that deadlines may be computed from: finite, and not negative."""
+
 
 @final
 class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -63,8 +66,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     model: str
-    service_time_s: float
-    mean_service_time_s: float
+    service_time_s: Duration
+    mean_service_time_s: Duration
     queue_length: Count
 
 

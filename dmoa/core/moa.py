@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+import msgspec
+
 from dmoa.core.actions import Action, Answer, Expire, Fail, Persist, Refuse, Send, SetTimer
 from dmoa.core.augment import Template, augment
 from dmoa.core.events import WHOLE_PROMPT, PromptArrived, TimerId
 from dmoa.core.expectation import Expectations
-from dmoa.core.flight import MISSED, Flight, Gathering, outline
+from dmoa.core.flight import MISSED, Flight, Gathering, Outline, outline
 from dmoa.core.messages import Content, Task, TaskId, Withdrawal, task_position
 from dmoa.core.plan import ATTEMPTS_MAX, Join, Peers, Plan
 from dmoa.core.recent import Recent
 from dmoa.core.selection import Selection, check_placements
 from dmoa.core.station import Station
 from dmoa.core.streams import derive
+from dmoa.errors import ScenarioError
 
 REMEMBERED: Final = 4096
 """How many ended prompts, and how many tasks heard from peers, a node remembers at least."""
@@ -34,8 +37,8 @@ class Coordinator:
     """
 
     __slots__ = (
-        "_absent", "_expectations", "_key", "_outline", "_present", "_recent", "_selection",
-        "_station", "_template", "draining", "flights", "ignored", "joining", "name",
+        "_expectations", "_key", "_outline", "_present", "_recent", "_selection",
+        "_station", "_template", "absent", "draining", "flights", "ignored", "joining", "name",
     )  # fmt: skip
 
     def __init__(
@@ -55,7 +58,7 @@ class Coordinator:
         self.joining = 0
         self.draining = False
         self._selection = self._present = selection
-        self._absent: set[str] = set()
+        self.absent: set[str] = set()
         self._station, self._expectations, self._template = station, expectations, template
         self._key = key
         self._outline = outline(plan, len(selection.peers))
@@ -72,19 +75,21 @@ class Coordinator:
         if event.plan is not None:
             course = outline(event.plan, len(self._selection.peers))
         resumed = event.attempt > 0
-        if self.draining or not station.has_room(course.tasks):
-            reason = "leaving" if self.draining else "queue full"
+        reason = self._objection(event, course)
+        if reason is not None:
             if resumed:
                 # It was accepted, so it is not refused any more: it ends.
                 self._tell(Fail(prompt, reason), actions)
             else:
                 actions.append(Refuse(prompt, len(station.queue), reason))
             return
-        if not resumed:
-            actions.append(Persist(event))
         deadline_s = event.deadline_s
         if deadline_s is None and course.deadline_s is not None:
+            # Persisted with it, so that a crash does not give the prompt more time.
             deadline_s = now + course.deadline_s
+            event = msgspec.structs.replace(event, deadline_s=deadline_s)
+        if not resumed:
+            actions.append(Persist(event))
         if deadline_s is not None:
             if deadline_s <= now:
                 self._tell(Expire(prompt), actions)
@@ -102,6 +107,17 @@ class Coordinator:
         for stage in course.roots:
             if prompt in self.flights:
                 self._fork(flight, prompt, stage, event.content, now, actions)
+
+    def _objection(self, event: PromptArrived, course: Outline) -> str | None:
+        """Say why a prompt is not accepted; None if it is."""
+        if self.draining:
+            return "leaving"
+        if event.plan is not None:
+            try:
+                check_placements(self.name, event.plan, self._selection, self._key)
+            except ScenarioError as error:
+                return str(error)
+        return self._station.objection(course.tasks)
 
     def respond(
         self,
@@ -155,8 +171,8 @@ class Coordinator:
 
     def lose(self, peer: str, now: float, actions: list[Action]) -> None:
         """Hear that a peer cannot be reached: whatever it owed is asked of others."""
-        self._absent.add(peer)
-        self._present = self._selection.without(self._absent)
+        self.absent.add(peer)
+        self._present = self._selection.without(self.absent)
         owed = [
             TaskId(self.name, prompt, stage, slot, flight.attempt_of(gathering, slot))
             for prompt, flight in self.flights.items()
@@ -174,8 +190,8 @@ class Coordinator:
 
     def find(self, peer: str) -> None:
         """Hear that a peer can be reached again."""
-        self._absent.discard(peer)
-        self._present = self._selection.without(self._absent) if self._absent else self._selection
+        self.absent.discard(peer)
+        self._present = self._selection.without(self.absent) if self.absent else self._selection
 
     def _awaited(self, task: TaskId, sender: str) -> Gathering | None:
         """Find where a response belongs; None, and counted, if nobody waits for it."""
@@ -252,16 +268,10 @@ class Coordinator:
         """Set a stage's deadline: as given, or by what those asked are expected to take."""
         wait_s = join.deadline_s
         if wait_s is None:
-            awaited = [
-                to
-                for to, response in zip(gathering.assigned, gathering.responses, strict=True)
-                if response is None
-            ]
+            awaited = gathering.awaited()
             own_s = 0.0
             if self.name in awaited:
-                station = self._station
-                ahead = len(station.queue) / station.slots
-                own_s = (1 + ahead) * self._expectations.mean_service_time_s
+                own_s = (1 + self._station.ahead()) * self._expectations.mean_service_time_s
             peers = [to for to in awaited if to != self.name]
             wait_s = (join.patience or 0.0) * max(own_s, self._expectations.sojourn_s(peers))
         actions.append(SetTimer(TimerId(prompt, stage, gathering.turn), now + wait_s))
@@ -370,7 +380,7 @@ class Coordinator:
                 task = TaskId(self.name, prompt, stage, slot, attempt)
                 if to == self.name:
                     self._station.withdraw(task, actions)
-                elif to not in self._absent:
+                elif to not in self.absent:
                     actions.append(Send(to, Withdrawal(task)))
 
     def _end(self, prompt: int, actions: list[Action]) -> None:

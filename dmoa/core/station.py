@@ -45,6 +45,18 @@ class Station:
         """Tell whether ``places`` more can be promised."""
         return self.places is None or self.foreign + self.reserved + places <= self.places
 
+    def objection(self, places: int) -> str | None:
+        """Say why ``places`` more are not promised; None if they can be."""
+        if self.has_room(places):
+            return None
+        if self.places is not None and places > self.places:
+            return f"the plan takes {places} places, and this node has only {self.places}"
+        return "queue full"
+
+    def ahead(self) -> int:
+        """Count the tasks waiting per slot, rounded up, as peers and users hear of it."""
+        return -(-len(self.queue) // self.slots)
+
     def enqueue(
         self,
         task: TaskId,
@@ -68,7 +80,7 @@ class Station:
             task, content, queued_s, options, deadline_s = queue.popleft()
             if deadline_s is not None and deadline_s < now and task.origin != self.name:
                 self.foreign -= 1
-                actions.append(Send(task.origin, Refusal(task, "deadline passed", len(queue))))
+                actions.append(Send(task.origin, Refusal(task, "deadline passed", self.ahead())))
                 continue
             serving[task] = now
             actions.append(StartService(task, content, queued_s, options))
