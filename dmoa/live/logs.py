@@ -81,13 +81,13 @@ def configure(
 
 
 class PlainLines(logging.Formatter):
-    """A line: time in UTC, level, logger, message, then what was given besides as name=value.
+    r"""A line: time in UTC, level, logger, message, then what was given besides as name=value.
 
     >>> record = logging.makeLogRecord(
-    ...     {"name": "dmoa.x", "levelname": "INFO", "msg": "a\\nb", "created": 0.0, "peer": "2"}
+    ...     {"name": "dmoa.x", "levelname": "INFO", "msg": "a\nb", "created": 0.0, "peer": "2"}
     ... )
     >>> PlainLines().format(record)
-    '1970-01-01T00:00:00.000Z INFO dmoa.x: a\\\\nb peer=2'
+    '1970-01-01T00:00:00.000Z INFO dmoa.x: a\\nb peer=2'
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -132,12 +132,13 @@ class PartsHandler(RotatingFileHandler):
         followers = [number for number in (1, 2) if self._goes_here(number)]
         super().doRollover()
         for number in followers:
-            os.dup2(self.stream.fileno(), number)
+            if self.stream is not None:
+                os.dup2(self.stream.fileno(), number)
 
     def _goes_here(self, number: int) -> bool:
         try:
-            return os.path.samestat(os.fstat(number), os.fstat(self.stream.fileno()))
-        except (OSError, ValueError):
+            return os.path.samestat(os.fstat(number), Path(self.baseFilename).stat())
+        except OSError:
             return False
 
 

@@ -147,7 +147,7 @@ def stop_holders(
         ScenarioError: One does not end, even killed.
     """
     left = [file for file in files if pid_files.holder(file) is not None]
-    results: dict[Path, StopResult] = {file: "not running" for file in files}
+    results: dict[Path, StopResult] = dict.fromkeys(files, "not running")
     for number, wait_s, word in _STEPS:
         gone = _signal_and_wait(left, number, grace_s if wait_s is None else wait_s, groups=groups)
         results.update(dict.fromkeys(gone, word))

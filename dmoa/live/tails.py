@@ -113,7 +113,7 @@ def _last_lines(path: Path, count: int) -> list[str]:
         while True:
             file.seek(size - wanted)
             data = file.read(wanted)
-            if wanted == size or wanted == TAIL_BYTES_MAX or data.count(b"\n") > count:
+            if wanted in (size, TAIL_BYTES_MAX) or data.count(b"\n") > count:
                 break
             wanted = min(size, wanted * 8, TAIL_BYTES_MAX)
     return [_shown(line) for line in data.removesuffix(b"\n").split(b"\n")[-count:]] if data else []

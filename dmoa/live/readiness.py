@@ -1,0 +1,83 @@
+"""Waiting for nodes, and saying what the wait is for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+
+from dmoa.live.cluster import ClusterNode
+
+#: A ready node answers within this time; one that loads a model may be slow, s.
+ANSWER_S = 2.0
+#: Between two questions, s.
+ASK_AGAIN_S = 0.2
+CAUSE_CHARACTERS_MAX = 300
+
+Causes = dict[str, str]
+"""What nodes wait for, by name."""
+
+
+async def until_ready(
+    nodes: Sequence[ClusterNode],
+    *,
+    lost: Callable[[], Causes],
+    say: Callable[[Causes], None],
+    timeout_s: float,
+) -> Causes:
+    """Wait until every node is ready or lost.
+
+    Args:
+        nodes: Whom to wait for.
+        lost: Says which nodes will not become ready any more, and why.
+        say: Called with what is waited for whenever that changes.
+        timeout_s: When to stop waiting, s.
+
+    Returns:
+        The nodes that are not ready, and why; empty if all are.
+    """
+    end_s = time.monotonic() + timeout_s
+    waiting = list(nodes)
+    said: Causes = {}
+    async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
+        while True:
+            gone = lost()
+            asked = [node for node in waiting if node.name not in gone]
+            answers = await asyncio.gather(*(why_not_ready(client, node.url) for node in asked))
+            causes = {node.name: why for node, why in zip(asked, answers, strict=True) if why}
+            waiting = [node for node in waiting if node.name in causes or node.name in gone]
+            if not causes or time.monotonic() >= end_s:
+                return {node.name: gone.get(node.name) or causes[node.name] for node in waiting}
+            if causes != said:
+                said = causes
+                say(causes)
+            await asyncio.sleep(ASK_AGAIN_S)
+
+
+async def why_not_ready(client: httpx.AsyncClient, url: str) -> str:
+    """Ask a node why it is not ready; empty if it is."""
+    try:
+        answer = await client.get(f"{url}/ready")
+    except (httpx.ConnectError, httpx.InvalidURL):
+        return "starting, its door is not open yet"
+    except httpx.HTTPError:
+        return f"its door is open, but it has not answered for {ANSWER_S:g} s"
+    if answer.status_code == httpx.codes.OK:
+        return ""
+    try:
+        said = _reason(answer.json())
+    except ValueError:
+        said = ""
+    return said[:CAUSE_CHARACTERS_MAX] or f"it answers with status {answer.status_code}"
+
+
+def _reason(body: Any) -> str:
+    """Find the reason in an answer: ``{"error": {"message": …}}`` or ``{"reason": …}``."""
+    if not isinstance(body, dict):
+        return ""
+    error = body.get("error")
+    found = error.get("message") if isinstance(error, dict) else body.get("reason")
+    return found if isinstance(found, str) else ""
