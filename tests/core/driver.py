@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from dmoa.core import (
     Action,
     Answer,
     Content,
     Event,
+    Expire,
+    Fail,
     MessageReceived,
     Node,
+    Persist,
     Plan,
     PromptArrived,
     Selection,
@@ -32,6 +36,7 @@ def node(
     slots: int = 1,
     queue_max: int | None = None,
     selection: Selection | None = None,
+    **live: Any,
 ) -> Node:
     """Build node ``a``."""
     return Node(
@@ -41,16 +46,29 @@ def node(
         key=derive(1, "a"),
         slots=slots,
         queue_max=queue_max,
+        **live,
     )
 
 
-def hear(one: Node, *events: Event, now: float = 0.0) -> list[Action]:
+def hear_all(one: Node, *events: Event, now: float = 0.0) -> list[Action]:
     """Let a node hear events, check it after each, and gather its actions."""
     actions = []
     for event in events:
         actions += one.step(event, now)
         check(one)
     return actions
+
+
+def hear(one: Node, *events: Event, now: float = 0.0) -> list[Action]:
+    """Do the same, see that every end is written down just before it is told, and leave that out.
+
+    What has to be written down when is what ``test_persistence.py`` is about.
+    """
+    actions = hear_all(one, *events, now=now)
+    for before, action in zip([None, *actions], actions, strict=False):
+        if isinstance(action, Answer | Fail | Expire):
+            assert before == Persist(action)
+    return [action for action in actions if not isinstance(action, Persist)]
 
 
 def complete(names: str, plan: Plan) -> dict[str, Node]:

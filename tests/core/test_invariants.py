@@ -1,10 +1,12 @@
 """Each claim is seen to fire on a node that was corrupted on purpose."""
 
+import msgspec
 import pytest
 
 from dmoa.core import Content, MessageReceived, PromptArrived, Task, TaskId, layered
 from dmoa.core.invariants import _claims, check
-from dmoa.core.moa import Gathering
+from dmoa.core.flight import Gathering
+from dmoa.core.station import Waiting
 from dmoa.errors import InvariantError
 from tests.core.driver import hear, node
 
@@ -14,13 +16,13 @@ OWN, FOREIGN = TaskId("a", 0, 0, 0), TaskId("b", 0, 0, 0)
 
 def busy():
     """A node with an own task in service, a peer's waiting, and one response of two in hand."""
-    one = node(layered(1, 2), peers="bc", queue_max=3)
+    one = node(layered(1, 2), peers="bc", queue_max=9)
     hear(one, PromptArrived(0, SOME), MessageReceived("b", Task(FOREIGN, SOME)))
     return one
 
 
 def serve_too_many(one):
-    one._station.serving.add(one._station.queue.popleft()[0])
+    one._station.serving[one._station.queue.popleft().task] = 0.0
 
 
 def free_a_slot(one):
@@ -37,7 +39,7 @@ def take_too_much(one):
 
 
 def double(one):
-    one._station.queue.append((FOREIGN, SOME, 0.0))
+    one._station.queue.append(Waiting(FOREIGN, SOME, 0.0, None, None))
     one._station.foreign += 1
 
 
@@ -50,7 +52,9 @@ def miscount_reserved(one):
 
 
 def add_an_own_task(one):
-    one._station.queue.append((TaskId("a", 0, 0, 1), SOME, 0.0))
+    flight = one._coordinator.flights[0]
+    flight.outline = msgspec.structs.replace(flight.outline, tasks=0)
+    one._station.reserved = 0
 
 
 def await_nothing(one):
@@ -62,7 +66,7 @@ def join_early(one):
     # One stage of prompt 1 still waits; another, whose responses are missing, counts as joined.
     flight = one._coordinator.flights[1]
     flight.gatherings[1] = flight.gatherings[0]
-    flight.gatherings[0] = Gathering(["b"], [None], expected=1, unread=1, joined=True)
+    flight.gatherings[0] = Gathering(SOME, ["b"], [None], expected=1, unread=1, joined=True)
 
 
 def miscount_joining(one):
@@ -71,6 +75,24 @@ def miscount_joining(one):
 
 def strand_an_own_task(one):
     one._coordinator.flights[1] = one._coordinator.flights.pop(0)
+
+
+def outlive_a_response(one):
+    one._coordinator.flights[0].gatherings[0].responses[0] = SOME
+    one._coordinator.joining = 1
+
+
+def await_the_lost(one):
+    one._coordinator.absent.add("b")
+
+
+def ask_again(one):
+    gathering = one._coordinator.flights[0].gatherings[0]
+    gathering.attempts, gathering.replaced = [0, 1, 0], ["b"]
+
+
+def try_too_many(one):
+    one._coordinator.flights[0].gatherings[0].attempts = [0, 1, 0]
 
 
 CLAIMS = [
@@ -86,6 +108,10 @@ CLAIMS = [
     (join_early, "a stage was joined before its time"),
     (miscount_joining, "the join buffer is miscounted"),
     (strand_an_own_task, "an unawaited own task is present"),
+    (outlive_a_response, "an unawaited own task is present"),
+    (await_the_lost, "a lost peer is awaited"),
+    (ask_again, "a peer was asked again in place of another"),
+    (try_too_many, "too many peers were tried for a response"),
 ]
 
 

@@ -27,6 +27,7 @@ from dmoa.core import (
     TaskId,
     TimerFired,
     TimerId,
+    Withdrawal,
     layered,
 )
 from dmoa.core.actions import CancelService
@@ -56,7 +57,7 @@ def refusal(sender, slot, reason="queue full"):
 
 def three(**join) -> Node:
     """Node ``a``, whose prompt 0 has gone to ``a``, ``b`` and ``c``: slots 0, 1 and 2."""
-    one = node(layered(1, 2, **join), peers="bc")
+    one = node(layered(1, 2, join=Join(**join)), peers="bc")
     hear(one, ASK, now=5.0)
     return one
 
@@ -155,7 +156,7 @@ def test_a_prompt_that_fails_takes_back_its_other_tasks_and_responses():
 
 
 def test_a_deadline_sets_a_timer_for_each_layer_and_none_for_the_final_task():
-    one = node(layered(2, 0, deadline_s=4.0))
+    one = node(layered(2, 0, join=Join(4.0)))
     assert hear(one, ASK, now=5.0)[0] == SetTimer(TimerId(0, 0), at_s=9.0)
     assert SetTimer(TimerId(0, 1), at_s=12.0) in hear(one, done(), now=8.0)
     last = hear(one, done(1, own(1)), now=9.0)
@@ -167,14 +168,20 @@ def test_at_the_deadline_a_quorum_is_joined(quorum):
     one = three(deadline_s=4.0, quorum=quorum)
     assert hear(one, done(1), reply("c", 2, 300)) == []
     fired = hear(one, TimerFired(TimerId(0, 0)), now=9.0)
-    assert fired == [StartService(FINAL, Content(100 + 301), 9.0)]
+    assert fired == [
+        Send("b", Withdrawal(own(0, 1))),
+        StartService(FINAL, Content(100 + 301), 9.0),
+    ]
     assert one.counts() == (0, 1, 0, 1)
 
 
 def test_after_the_deadline_a_quorum_is_joined_as_soon_as_it_is_there():
     one = three(deadline_s=4.0, quorum=2)
     assert hear(one, reply("b", 1, 20), TimerFired(TimerId(0, 0))) == []
-    assert hear(one, done(1)) == [StartService(FINAL, Content(121), 0.0)]
+    assert hear(one, done(1)) == [
+        Send("c", Withdrawal(own(0, 2))),
+        StartService(FINAL, Content(121), 0.0),
+    ]
 
 
 def test_after_the_deadline_a_quorum_may_be_all_that_can_still_come():
@@ -194,6 +201,7 @@ def test_own_tasks_still_in_service_are_cancelled():
     hear(one, reply("b", 1, 20))
     assert hear(one, TimerFired(TimerId(0, 0)), now=9.0) == [
         CancelService(own()),
+        Send("c", Withdrawal(own(0, 2))),
         StartService(FINAL, Content(120), 9.0),
     ]
     # The language model had finished before it heard that it should stop.
@@ -202,7 +210,7 @@ def test_own_tasks_still_in_service_are_cancelled():
 
 
 def test_own_tasks_still_waiting_are_taken_out():
-    one = node(layered(1, 1, deadline_s=4.0), peers="b")
+    one = node(layered(1, 1, join=Join(4.0)), peers="b")
     busy = TaskId("b", 9, 0, 0)
     hear(one, MessageReceived("b", Task(busy, Content(1))), ASK, reply("b", 1, 20))
     assert one.counts() == (1, 1, 1, 1)
@@ -274,7 +282,6 @@ def test_each_stage_has_its_own_deadline():
         reply("b", 3),
         reply("b", 1, stage=1),
         reply("b", 1, stage=2),
-        reply("b", 1, attempt=1),
         reply("b", 1, origin="b"),
         refusal("c", 1),
     ],
@@ -285,7 +292,6 @@ def test_each_stage_has_its_own_deadline():
         "slot beyond the stage",
         "stage not yet forked",
         "stage beyond the plan",
-        "another attempt",
         "another origin's task",
         "refusal for another",
     ],
@@ -298,9 +304,10 @@ def test_a_stranger_is_counted_and_changes_nothing(event):
     assert one.counts() == before
 
 
-def test_a_response_to_an_unknown_prompt_is_late():
+@pytest.mark.parametrize("wrong", [{"prompt": 4}, {"attempt": 1}], ids=["prompt", "attempt"])
+def test_a_response_to_an_unknown_prompt_or_attempt_is_late(wrong):
     one = three()
-    assert hear(one, reply("b", 1, prompt=4)) == []
+    assert hear(one, reply("b", 1, **wrong)) == []
     assert one.ignored == {"late": 1}
 
 

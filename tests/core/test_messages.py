@@ -4,20 +4,47 @@ import msgpack
 import msgspec
 import pytest
 
-from dmoa.core import Content, Message, Refusal, Response, Task, TaskId, task_position
+from dmoa.core import (
+    Content,
+    Message,
+    Options,
+    Refusal,
+    Report,
+    Response,
+    Task,
+    TaskId,
+    Turn,
+    Withdrawal,
+    task_position,
+)
 
 TASK = TaskId("a", 7, 1, 2)
+ID = ["a", 7, 1, 2, 0]
 
 
 @pytest.mark.parametrize(
     ("message", "wire"),
     [
-        (Task(TASK, Content(12)), ["task", ["a", 7, 1, 2, 0], [12, None]]),
-        (Task(TASK, Content(3, "why?")), ["task", ["a", 7, 1, 2, 0], [3, "why?"]]),
-        (Response(TASK, Content(5, "so")), ["response", ["a", 7, 1, 2, 0], [5, "so"]]),
-        (Refusal(TASK, "queue full", 4), ["refusal", ["a", 7, 1, 2, 0], "queue full", 4]),
+        (Task(TASK, Content(12)), ["task", ID, [12, None, False], None, None]),
+        (
+            Task(TASK, Content(3, "why?"), 7.5, Options((Turn("user", "hi"),), 64, stop=("\n",))),
+            [
+                "task",
+                ID,
+                [3, "why?", False],
+                7.5,
+                [[["user", "hi"]], 64, None, None, None, None, None, None, ["\n"], None],
+            ],
+        ),
+        (Response(TASK, Content(5, "so", cut=True)), ["response", ID, [5, "so", True], None]),
+        (
+            Response(TASK, Content(5), Report("tiny", 1.5, 2.0, 3)),
+            ["response", ID, [5, None, False], ["tiny", 1.5, 2.0, 3]],
+        ),
+        (Refusal(TASK, "queue full", 4), ["refusal", ID, "queue full", 4]),
+        (Withdrawal(TASK), ["withdrawal", ID]),
     ],
-    ids=["task", "task with text", "response", "refusal"],
+    ids=["task", "live task", "cut response", "response with report", "refusal", "withdrawal"],
 )
 def test_the_wire_is_plain_messagepack_both_ways(message, wire):
     encoded = msgspec.msgpack.encode(message)
@@ -41,6 +68,10 @@ def test_an_attempt_may_be_left_out():
         ["refusal", ["a", 7, 1, 2, 0], "queue full", -4],
         ["task", ["a", 7, 1, 2, 0], [1.5]],
         ["task", ["a", 7, 1, 2, 0]],
+        ["response", ["a", 7, 1, 2, 0], [5], ["tiny", -1.0, 2.0, 3]],
+        ["response", ["a", 7, 1, 2, 0], [5], ["tiny", 1.0, float("nan"), 3]],
+        ["response", ["a", 7, 1, 2, 0], [5], ["tiny", 1.0, float("inf"), 3]],
+        ["response", ["a", 7, 1, 2, 0], [5], ["tiny", 1.0, 2.0, -3]],
         ["order", ["a", 7, 1, 2, 0], [12]],
         {"task": 1},
     ],

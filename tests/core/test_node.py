@@ -112,6 +112,7 @@ def test_a_bug_tells_its_story_oldest_first():
     class Broken:
         """A selection that works once, when the node is built."""
 
+        peers = ("b",)
         calls = 0
 
         def choose(self, count: int, key: int, position: int) -> tuple[str, ...]:
@@ -129,9 +130,7 @@ def test_a_bug_tells_its_story_oldest_first():
     assert story == one.story()
     assert len(story) == STORY
     assert story[0].startswith("1.000000 s  TimerFired(timer=TimerId(prompt=1")
-    assert (
-        story[-1] == "99.500000 s  PromptArrived(prompt=0, content=Content(tokens=10, text=None))"
-    )
+    assert story[-1].startswith("99.500000 s  PromptArrived(prompt=0, content=Content(tokens=10,")
     assert story[-1] in str(caught.value)
     assert isinstance(caught.value.__cause__, RuntimeError)
 

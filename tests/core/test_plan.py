@@ -64,6 +64,33 @@ def test_a_quorum_of_nothing_is_refused(quorum):
     assert caught.value.path == "plan.quorum"
 
 
+@pytest.mark.parametrize("patience", [0.0, -1.0, math.nan, math.inf])
+def test_a_patience_that_waits_for_no_time_is_refused(patience):
+    with pytest.raises(ScenarioError, match="finite factor above 0") as caught:
+        Join(patience=patience)
+    assert caught.value.path == "plan.patience"
+
+
+def test_a_deadline_and_patience_exclude_each_other():
+    with pytest.raises(ScenarioError, match=r"excludes plan\.layer_deadline_s") as caught:
+        Join(1.0, patience=2.0)
+    assert caught.value.path == "plan.patience"
+
+
+@pytest.mark.parametrize("attempts", [0, -1, 1025])
+def test_attempts_out_of_range_are_refused(attempts):
+    with pytest.raises(ScenarioError, match="must be 1 to 1024 peers") as caught:
+        Join(attempts=attempts)
+    assert caught.value.path == "plan.attempts"
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0, math.nan, math.inf])
+def test_a_prompt_that_has_no_time_is_refused(deadline_s):
+    with pytest.raises(ScenarioError, match="finite number of seconds above 0") as caught:
+        layered(1, 1, deadline_s=deadline_s)
+    assert caught.value.path == "plan.prompt_deadline_s"
+
+
 @pytest.mark.parametrize(
     ("layers", "proposers", "path"),
     [(-1, 0, "plan.layers"), (0, -1, "plan.proposers"), (1024, 0, "plan.stages")],
@@ -140,16 +167,17 @@ def test_a_stage_read_by_two_is_let_go_after_both():
 
 
 @pytest.mark.parametrize(
-    ("plan", "readers", "places"),
+    ("plan", "readers", "tasks"),
     [
         (layered(0, 2), ((),), 1),
-        (layered(2, 2), ((1,), (2,), ()), 1),
-        (Plan((Stage((Origin(), Origin())), FINAL)), ((1,), ()), 2),
-        (TREE, ((3,), (4,), (5,), (6,), (6,), (6,), ()), 1),
+        (layered(2, 2), ((1,), (2,), ()), 7),
+        (layered(2, 5), ((1,), (2,), ()), 9),
+        (Plan((Stage((Origin(), Origin())), FINAL)), ((1,), ()), 3),
+        (TREE, ((3,), (4,), (5,), (6,), (6,), (6,), ()), 13),
         (Plan((Stage(OWN), Stage(OWN), Stage(OWN, reads=(0, 1)))), ((2,), (2,), ()), 3),
     ],
-    ids=["alone", "layers", "two own", "tree", "two roots"],
+    ids=["alone", "layers", "fewer peers", "two own", "tree", "two roots"],
 )
-def test_readers_and_places(plan, readers, places):
+def test_readers_and_tasks(plan, readers, tasks):
     assert plan.readers() == readers
-    assert plan.places() == places
+    assert plan.tasks(degree=3) == tasks

@@ -1,5 +1,7 @@
 """The station: first come, first served; a bound that is kept; promises that are kept."""
 
+import math
+
 import pytest
 
 from dmoa.core import (
@@ -66,7 +68,8 @@ def test_no_more_than_queue_max_wait_and_the_refusal_says_how_long_the_queue_is(
     for number in range(slots + queue_max):
         assert not any(isinstance(action, Send) for action in hear(one, ask(number)))
     assert one.counts()[:2] == (queue_max, slots)
-    assert hear(one, ask(99)) == [Send("b", Refusal(task(99), "queue full", queue_max))]
+    per_slot = math.ceil(queue_max / slots)
+    assert hear(one, ask(99)) == [Send("b", Refusal(task(99), "queue full", per_slot))]
     assert hear(one, PromptArrived(7, SOME)) == [Refuse(7, queue_max)]
     assert one.counts() == (queue_max, slots, 0, 0)
 
@@ -84,9 +87,10 @@ def test_a_queue_without_bound_refuses_nobody():
     assert one.counts()[:2] == (999, 1)
 
 
-def test_an_accepted_prompt_keeps_its_place_between_its_layers():
-    # One place, given to a prompt that waits for b: c's task is refused though nothing is here.
-    one = node(layered(1, 1), peers="b", queue_max=0)
+def test_an_accepted_prompt_keeps_its_places_between_its_layers():
+    # Three places, given to a prompt of three tasks that waits for b: c's task is refused though
+    # nothing is here.
+    one = node(layered(1, 1), peers="b", queue_max=2)
     hear(one, PromptArrived(0, SOME), ServiceEnded(task(0, "a"), SOME))
     assert one.counts() == (0, 0, 1, 1)
     assert hear(one, ask(0, "c")) == [Send("c", Refusal(task(0, "c"), "queue full", 0))]
@@ -98,7 +102,7 @@ def test_an_accepted_prompt_keeps_its_place_between_its_layers():
 
 
 def test_a_refused_prompt_leaves_nothing_behind():
-    one = node(layered(2, 2), queue_max=0)
+    one = node(layered(2, 2), queue_max=6)
     hear(one, ask(0))
     for number in range(5):
         hear(one, PromptArrived(number, SOME))
@@ -107,15 +111,29 @@ def test_a_refused_prompt_leaves_nothing_behind():
     assert [type(a) for a in hear(one, PromptArrived(5, SOME))] == [Send, Send, StartService]
 
 
+def test_a_prompt_that_can_never_be_accepted_is_told_so():
+    # (k + 1) M + 1 = 7 tasks; slots + queue_max = 6 places.
+    one = node(layered(2, 2), slots=2, queue_max=4)
+    (refused,) = hear(one, PromptArrived(0, SOME))
+    assert refused == Refuse(0, 0, "the plan takes 7 places, and this node has only 6")
+    assert [type(a) for a in hear(one, PromptArrived(1, SOME, plan=layered(1, 2)))] == [
+        Send,
+        Send,
+        StartService,
+    ]
+    assert hear(one, PromptArrived(2, SOME, plan=layered(1, 2))) == [Refuse(2, 0, "queue full")]
+
+
 def test_withdrawing_takes_a_waiting_task_out_and_cancels_one_in_service():
     station = Station("a", slots=1, queue_max=None)
     actions: list[Action] = []
     for number in range(3):
         station.enqueue(task(number, "a"), SOME, 0.0)
-    station.start(actions)
+    station.start(2.0, actions)
     station.withdraw(task(1, "a"), actions)
     assert [entry[0] for entry in station.queue] == [task(2, "a")]
     station.withdraw(task(0, "a"), actions)
     assert actions[1:] == [CancelService(task(0, "a"))]
     assert not station.serving
-    assert not station.end(task(0, "a"))
+    assert station.end(task(0, "a")) is None
+    assert not station.withdraw(task(0, "a"), actions)
