@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dmoa.core import Join, Node, Selection, Template, Uniform, Weighted, derive, layered
+from dmoa.scenario.parse import to_dict
 from dmoa.scenario.setup import Setup
 
 
@@ -51,3 +54,19 @@ def build_nodes(setup: Setup, key: int) -> list[Node]:
             )
         )
     return nodes
+
+
+def replay_facts(setup: Setup) -> dict[str, Any]:
+    """Give what a trace's header says of a scenario, so that its nodes can be built again.
+
+    >>> from dmoa.scenario import load, resolve
+    >>> sorted(replay_facts(resolve(load("ring"))))
+    ['inclusion', 'names', 'peers', 'scenario', 'service_time_s']
+    """
+    return {
+        "names": list(setup.names),
+        "scenario": to_dict(setup.scenario),
+        "peers": [list(peers) for peers in setup.peers],
+        "inclusion": None if setup.inclusion is None else [list(row) for row in setup.inclusion],
+        "service_time_s": list(setup.service_time_s),
+    }

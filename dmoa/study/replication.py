@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dmoa import __version__
 from dmoa.errors import UnstableError
-from dmoa.scenario import Setup, to_dict
-from dmoa.scenario.nodes import build_nodes, run_key
+from dmoa.scenario import Setup
+from dmoa.scenario.nodes import build_nodes, replay_facts, run_key
 from dmoa.sim import Simulation, build_world
 from dmoa.trace import Header, Meter, TraceWriter, Track
 
@@ -38,16 +38,12 @@ class Outcome:
 
 def header(job: Job) -> Header:
     """Describe a run so that its trace can be replayed without the files it was made from."""
-    setup = job.setup
     return Header(
-        names=list(setup.names),
         engine=ENGINE,
         seed=job.seed,
         replication=job.replication,
         dmoa=__version__,
-        scenario=to_dict(setup.scenario),
-        peers=[list(peers) for peers in setup.peers],
-        inclusion=None if setup.inclusion is None else [list(row) for row in setup.inclusion],
+        **replay_facts(job.setup),
     )
 
 

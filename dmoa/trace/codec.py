@@ -29,7 +29,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     ``names`` are the nodes, in the order that the entries number them. ``peers`` (indices of
     whom each may ask) and ``inclusion`` (their chances, for weighted selection) make a trace
-    replayable without the files that its scenario names. ``began_s`` is the Unix time of time 0,
+    replayable without the files that its scenario names; ``service_time_s`` is what a task was
+    expected to take at each node. ``began_s`` is the Unix time of time 0,
     live; ``node`` is the index of the one node whose steps these are, where each node writes its
     own trace.
     """
@@ -42,6 +43,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     scenario: dict[str, Any] = {}
     peers: list[list[int]] = []
     inclusion: list[list[float]] | None = None
+    service_time_s: list[float] = []
     began_s: float | None = None
     node: int | None = None
     format: Literal["dmoa-trace"] = "dmoa-trace"
