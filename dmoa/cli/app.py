@@ -25,6 +25,9 @@ COMMANDS = (
     "presets",
     "replay",
     "export",
+    "ask",
+    "chat",
+    "status",
 )
 
 

@@ -79,7 +79,7 @@ class Reply:
             **self._head,
             "object": "chat.completion",
             "choices": [choice],
-            "usage": _usage(ended),
+            "usage": _usage(ended, view),
             "dmoa": self._told(view),
         }
 
@@ -91,7 +91,7 @@ class Reply:
         """Give the end of a stream."""
         chunks = [self._chunk({}, _reason(ended), self._told(view))]
         if self._question.include_usage:
-            usage = {"choices": [], "usage": _usage(ended)}
+            usage = {"choices": [], "usage": _usage(ended, view)}
             chunks.append(event({**self._head, "object": "chat.completion.chunk", **usage}))
         return chunks
 
@@ -154,9 +154,11 @@ def _reason(ended: Ended) -> str:
     return "length" if ended.cut else "stop"
 
 
-def _usage(ended: Ended) -> dict[str, int]:
+def _usage(ended: Ended, view: PromptView | None) -> dict[str, int]:
+    # The question's tokens are counted at its arrival, so the view has them where the end has not.
+    prompt_tokens = ended.prompt_tokens or (view.prompt_tokens if view is not None else 0)
     return {
-        "prompt_tokens": ended.prompt_tokens,
+        "prompt_tokens": prompt_tokens,
         "completion_tokens": ended.answer_tokens,
-        "total_tokens": ended.prompt_tokens + ended.answer_tokens,
+        "total_tokens": prompt_tokens + ended.answer_tokens,
     }

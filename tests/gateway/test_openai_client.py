@@ -1,0 +1,110 @@
+"""The openai Python client, unmodified, against a real server on loopback."""
+
+from __future__ import annotations
+
+import openai
+import pytest
+from openai import OpenAI
+
+from tests.gateway.conftest import Opens, OpenDoor
+from tests.gateway.fake_door import ANSWER, FakeDoor, queue_full
+
+WHY = [{"role": "user", "content": "Why is the sky blue?"}]
+
+
+def test_an_answer(openai_client: OpenAI) -> None:
+    answer = openai_client.chat.completions.create(model="dmoa", messages=WHY)
+    assert answer.choices[0].message.content == ANSWER
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (120, 5)
+    assert answer.usage.total_tokens == 125
+    told = answer.model_extra["dmoa"]
+    assert told["id"] == "0-1"
+    assert told["sojourn_time_s"] == 4.5
+    (layer,) = told["layers"]
+    assert [proposal["node"] for proposal in layer["proposals"]] == ["0", "1", "3"]
+    assert layer["proposals"][2]["missing"] == "its queue is full"
+    assert told["aggregation"]["node"] == "0"
+
+
+def test_a_stream(openai_client: OpenAI) -> None:
+    stream = openai_client.chat.completions.create(
+        model="dmoa", messages=WHY, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    assert chunks[0].choices[0].delta.role == "assistant"
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas) == ANSWER
+    thoughts = [delta.reasoning_content for delta in deltas if hasattr(delta, "reasoning_content")]
+    assert thoughts == [
+        "Layer 1 of 1: node 0 (scripted) proposed 5 tokens in 1.2 s.\n",
+        "Layer 1 of 1: node 1 (scripted) proposed 5 tokens in 1.2 s, cut at its limit.\n",
+        "Layer 1 of 1: node 3 proposed nothing (its queue is full).\n",
+        "Layer 1 of 1 has its responses; they are aggregated.\n",
+    ]
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == 125
+
+
+def test_a_stream_without_usage_has_none(openai_client: OpenAI) -> None:
+    chunks = list(openai_client.chat.completions.create(model="dmoa", messages=WHY, stream=True))
+    assert [chunk for chunk in chunks if chunk.usage is not None] == []
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def test_the_models(openai_client: OpenAI) -> None:
+    assert [model.id for model in openai_client.models.list()] == ["dmoa", "dmoa:local"]
+    assert openai_client.models.retrieve("dmoa:local").owned_by == "dmoa"
+    with pytest.raises(openai.NotFoundError, match="gpt-4"):
+        openai_client.models.retrieve("gpt-4")
+
+
+def test_our_own_parameters(openai_client: OpenAI, place: OpenDoor) -> None:
+    openai_client.chat.completions.create(
+        model="dmoa",
+        messages=WHY,
+        extra_body={"dmoa": {"layers": 2, "proposers": 1, "timeout_s": 30}},
+    )
+    asked = place.door.asked[0]
+    assert (asked["layers"], asked["proposers"], asked["timeout_s"]) == (2, 1, 30.0)
+
+
+def test_a_full_queue_is_tried_again_as_told(openai_client: OpenAI, place: OpenDoor) -> None:
+    place.door.refusal = queue_full()
+    with pytest.raises(openai.RateLimitError) as raised:
+        openai_client.with_options(max_retries=0).chat.completions.create(
+            model="dmoa", messages=WHY
+        )
+    assert raised.value.response.headers["retry-after"] == "3"
+    assert raised.value.code == "queue_full"
+
+
+def test_a_wrong_key_is_an_authentication_error(opens: Opens) -> None:
+    place = opens(keys=("0123456789abcdef",))
+    client = OpenAI(base_url=f"{place.url}/v1", api_key="wrong-wrong-wrong")
+    with client, pytest.raises(openai.AuthenticationError, match="not known"):
+        client.models.list()
+    with OpenAI(base_url=f"{place.url}/v1", api_key="0123456789abcdef") as known:
+        assert len(list(known.models.list())) == 2
+
+
+@pytest.mark.parametrize("state", ["failed", "expired"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_that_ended_badly_is_not_asked_again(
+    opens: Opens, state: str, *, stream: bool
+) -> None:
+    from dmoa.live.door import Ended
+
+    door = FakeDoor()
+    door.events = [Ended(state=state, reason="no proposer answered")]  # type: ignore[arg-type]
+    place = opens(door)
+    with (
+        OpenAI(base_url=f"{place.url}/v1", api_key="x") as client,
+        pytest.raises(openai.APIError, match=f"0-1 {state}: no proposer answered"),
+    ):
+        list(client.chat.completions.create(model="dmoa", messages=WHY, stream=stream))
+    assert len(door.asked) == 1
