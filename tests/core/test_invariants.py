@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from dmoa.core import Content, MessageReceived, PromptArrived, Task, TaskId, layered
-from dmoa.core.invariants import _claims, check
 from dmoa.core.flight import Gathering
+from dmoa.core.invariants import _claims, check
 from dmoa.core.station import Waiting
 from dmoa.errors import InvariantError
 from tests.core.driver import hear, node
