@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dmoa.errors import ScenarioError
+from dmoa.scenario.live_checks import check_live
 from dmoa.scenario.schema import Plan, Run, Scenario, Service
 
 
@@ -16,13 +17,15 @@ def check(scenario: Scenario) -> None:
     _check_service(scenario.service)
     _check_nodes(scenario)
     _check_run(scenario.run)
+    if scenario.live is not None:
+        check_live(scenario.live)
     lossy = scenario.links.loss > 0 and scenario.plan.layers > 0 and scenario.plan.proposers > 0
-    if lossy and scenario.plan.layer_deadline_s is None:
+    if lossy and scenario.plan.layer_deadline_s is None and scenario.plan.patience is None:
         raise ScenarioError(
             "a prompt would wait forever for a lost message",
             path="links.loss",
             given=scenario.links.loss,
-            remedy="give plan.layer_deadline_s",
+            remedy="give plan.layer_deadline_s, or plan.patience",
         )
     if lossy and (scenario.plan.quorum or 1) > 1:
         raise ScenarioError(
@@ -34,12 +37,19 @@ def check(scenario: Scenario) -> None:
 
 
 def _check_plan(plan: Plan) -> None:
-    if plan.quorum is not None and plan.layer_deadline_s is None:
+    if plan.patience is not None and plan.layer_deadline_s is not None:
+        raise ScenarioError(
+            "excludes plan.layer_deadline_s: a layer has one deadline",
+            path="plan.patience",
+            given=plan.patience,
+            remedy="remove one of them",
+        )
+    if plan.quorum is not None and plan.layer_deadline_s is None and plan.patience is None:
         raise ScenarioError(
             "counts only at a deadline",
             path="plan.quorum",
             given=plan.quorum,
-            remedy="give plan.layer_deadline_s too",
+            remedy="give plan.layer_deadline_s too, or plan.patience",
         )
     if plan.quorum is not None and plan.quorum > plan.proposers + 1:
         raise ScenarioError(

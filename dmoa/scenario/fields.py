@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import msgspec
 from msgspec import inspect
 
-from dmoa.scenario import schema
+from dmoa.scenario import live_schema, schema
 from dmoa.scenario.choices import CHOICES, GENERATED, OPTIONAL, REQUIRED, bound_keys, takers
 from dmoa.scenario.schema import SEED_MAX
 
@@ -43,11 +43,13 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "links": schema.Links,
     "nodes.NAME": schema.NodeValues,
     "run": schema.Run,
+    "live": live_schema.Live,
+    "live.peers.NAME": live_schema.LivePeer,
 }
 
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
-    low = f"above {kind.gt}" if kind.gt is not None else f"from {kind.ge}"
+    low = f"above {kind.gt}" if kind.gt is not None else f"from {kind.ge:,.10g}"
     if kind.lt is not None:
         return f"{low} {'to' if kind.gt is None else 'and'} below {kind.lt}"
     top = "2^63 - 1" if kind.le == SEED_MAX else f"{kind.le:,.10g}"
@@ -62,6 +64,8 @@ def expectation(kind: inspect.Type) -> str:
         case inspect.UnionType():
             kinds = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
             words = " or ".join(expectation(one) for one in kinds)
+        case inspect.BoolType():
+            words = "true or false"
         case inspect.IntType():
             words = f"a whole number {_range(kind)}"
         case inspect.FloatType():
@@ -77,26 +81,35 @@ def expectation(kind: inspect.Type) -> str:
     return words
 
 
-def _metadata(kind: inspect.Type) -> inspect.Metadata:
+def _metadata(kind: inspect.Type) -> inspect.Metadata | None:
+    """Find what is said of a key; nothing is said of a table."""
     parts = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
-    return next(part for part in parts if isinstance(part, inspect.Metadata))
+    return next((part for part in parts if isinstance(part, inspect.Metadata)), None)
 
 
 @cache
 def keys(section: str) -> dict[str, Key]:
-    """Keys of a section by name; ``""`` is the top level without its tables.
+    """Keys of a section by name, without its tables; ``""`` is the top level.
 
     >>> keys("links")["loss"].expected
     'a number from 0 to below 1'
     """
-    struct = SECTIONS[section] if section else schema.Scenario
+    return keys_of(SECTIONS[section] if section else schema.Scenario, section)
+
+
+def keys_of(struct: type[msgspec.Struct], section: str = "") -> dict[str, Key]:
+    """Keys of a record by name, without its tables.
+
+    >>> list(keys_of(schema.Links, "links"))
+    ['delay_s', 'distribution', 'cv', 'loss']
+    """
     described = cast("inspect.StructType", inspect.type_info(struct))
     types = {field.name: field.type for field in msgspec.structs.fields(struct)}
     found = {}
     for field in described.fields:
-        if not section and field.name not in ("name", "description"):
-            continue
         about = _metadata(field.type)
+        if about is None:
+            continue
         extra, schema_extra = about.extra or {}, about.extra_json_schema or {}
         found[field.name] = Key(
             section,
@@ -104,14 +117,18 @@ def keys(section: str) -> dict[str, Key]:
             types[field.name],
             expectation(field.type),
             str(extra["unit"]),
-            field.default,
+            REQUIRED if field.required else field.default,
             str(schema_extra["description"]),
         )
     return found
 
 
 def _default(key: Key) -> str:
+    if key.default is REQUIRED:
+        return "must be given"
     if key.section not in CHOICES or key.name not in bound_keys(key.section):
+        if isinstance(key.default, bool):
+            return f"`{str(key.default).lower()}`"
         return "" if key.default is None else f"`{key.default}`" if key.default != "" else "empty"
     values = CHOICES[key.section][1]
     shown = dict.fromkeys(values[choice][key.name] for choice in takers(key.section, key.name))

@@ -53,10 +53,11 @@ def parse_sets(texts: Iterable[str]) -> dict[str, Any]:
 
 def _steps(path: str) -> list[str]:
     """Split a dotted path; the name of a node may itself hold dots."""
-    head, _, rest = path.partition(".")
-    if head == "nodes" and "." in rest:
-        name, _, key = rest.rpartition(".")
-        return [head, name, key]
+    for tables in (["nodes"], ["live", "peers"]):
+        head = ".".join(tables) + "."
+        name, _, key = path.removeprefix(head).rpartition(".")
+        if path.startswith(head) and name:
+            return [*tables, name, key]
     return path.split(".")
 
 
@@ -122,11 +123,14 @@ def value_at(scenario: Scenario, path: str) -> object:
     steps = _steps(path)
     if steps[0] == "nodes" and len(steps) == 3 and steps[2] in keys("nodes.NAME"):
         return getattr(scenario.nodes.get(steps[1]), steps[2], None)
+    if steps[:2] == ["live", "peers"] and len(steps) == 4 and steps[3] in keys("live.peers.NAME"):
+        peers = {} if scenario.live is None else scenario.live.peers
+        return getattr(peers.get(steps[2]), steps[3], None)
     if path not in paths():
         raise ScenarioError("no such key", path=path, remedy=nearest(path, paths()))
     found: object = scenario
     for step in steps:
-        found = getattr(found, step)
+        found = getattr(found, step, None)  # there may be no [live]
     return found
 
 

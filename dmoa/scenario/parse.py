@@ -110,7 +110,20 @@ def _shortened(value: object) -> object:
     return value if len(text) <= 200 else text[:200] + "..."
 
 
-def _section(data: object, section: str, path: str) -> dict[str, Any]:
+def checked_table(data: object, known: Mapping[str, Key], path: str) -> dict[str, Any]:
+    """Check a table of the user's against its keys.
+
+    Args:
+        data: The table.
+        known: Its keys, by name.
+        path: Where it stands; empty for the top level.
+
+    Raises:
+        ScenarioError: It is no table, a key is unknown or missing, or a value is out of range.
+
+    >>> checked_table({"delay_s": 0.1}, keys("links"), "links")
+    {'delay_s': 0.1}
+    """
     if not isinstance(data, dict):
         raise ScenarioError(
             "must be a table",
@@ -118,15 +131,28 @@ def _section(data: object, section: str, path: str) -> dict[str, Any]:
             given=_shortened(data),
             remedy=f"write [{path}] above its keys",
         )
-    known = keys(section)
+    prefix = f"{path}." if path else ""
     for name, value in data.items():
-        where = f"{path}.{name}"
         if name not in known:
             raise ScenarioError(
-                "unknown key", path=where, given=_shortened(value), remedy=nearest(name, known)
+                "unknown key",
+                path=prefix + name,
+                given=_shortened(value),
+                remedy=nearest(name, known),
             )
-        _value(known[name], value, where)
+        _value(known[name], value, prefix + name)
+    for name, key in known.items():
+        if key.default is REQUIRED and name not in data:
+            raise ScenarioError(
+                "must be given",
+                path=prefix + name,
+                remedy=f"give {key.expected} ({key.description})",
+            )
     return data
+
+
+def _section(data: object, section: str, path: str) -> dict[str, Any]:
+    return checked_table(data, keys(section), path)
 
 
 def _check_topology(name: str) -> None:
@@ -188,7 +214,7 @@ def from_dict(data: Mapping[str, Any]) -> Scenario:
     """
     raw = plain(data)
     top = keys("")
-    known = [*top, *(section.removesuffix(".NAME") for section in SECTIONS)]
+    known = [*top, *dict.fromkeys(section.partition(".")[0] for section in SECTIONS)]
     made: dict[str, Any] = {}
     for name, value in raw.items():
         if name not in known:
@@ -198,25 +224,35 @@ def from_dict(data: Mapping[str, Any]) -> Scenario:
         if name in top:
             made[name] = _value(top[name], value, name)
     for section in SECTIONS:
-        if section == "nodes.NAME":
-            made["nodes"] = _nodes(raw.get("nodes", {}))
+        if section in ("nodes.NAME", "live", "live.peers.NAME"):
             continue
         values = _section(raw.get(section, {}), section, section)
         made[section] = _fill(values, section) if section in CHOICES else values
+    made["nodes"] = _named(raw.get("nodes", {}), "nodes")
+    made["live"] = _live(raw["live"]) if "live" in raw else None
     scenario = msgspec.convert(made, Scenario)
     check(scenario)
     return scenario
 
 
-def _nodes(data: object) -> dict[str, Any]:
+def _named(data: object, path: str) -> dict[str, Any]:
+    """Check a table that holds a table for each of some nodes."""
     if not isinstance(data, dict):
         raise ScenarioError(
             "must be a table",
-            path="nodes",
+            path=path,
             given=_shortened(data),
-            remedy="write [nodes.NAME] above its keys",
+            remedy=f"write [{path}.NAME] above its keys",
         )
-    return {name: _section(own, "nodes.NAME", f"nodes.{name}") for name, own in data.items()}
+    return {name: _section(own, f"{path}.NAME", f"{path}.{name}") for name, own in data.items()}
+
+
+def _live(data: object) -> dict[str, Any]:
+    peers: object = {}
+    if isinstance(data, dict) and "peers" in data:
+        data, peers = {**data}, data["peers"]
+        del data["peers"]
+    return {**_section(data, "live", "live"), "peers": _named(peers, "live.peers")}
 
 
 def to_dict(scenario: Scenario) -> dict[str, Any]:
@@ -227,11 +263,11 @@ def to_dict(scenario: Scenario) -> dict[str, Any]:
     >>> to_dict(from_dict({}))["overlay"]
     {'topology': 'ring', 'nodes': 8}
     """
-    built = msgspec.to_builtins(scenario)
-    return {key: _without_none(value) for key, value in built.items()}
+    built: dict[str, Any] = _without_none(msgspec.to_builtins(scenario))
+    return built
 
 
-def _without_none(value: object) -> object:
+def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return value

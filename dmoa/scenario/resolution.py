@@ -95,6 +95,9 @@ def _own_values(scenario: Scenario, names: tuple[str, ...]) -> list[NodeValues]:
     for name in scenario.nodes:
         if name not in known:
             raise unknown_node(name, f"nodes.{name}", names)
+    for name in scenario.live.peers if scenario.live is not None else ():
+        if name not in known:
+            raise unknown_node(name, f"live.peers.{name}", names)
     common = NodeValues()
     return [scenario.nodes.get(name, common) for name in names]
 

@@ -8,98 +8,99 @@ overlays): :mod:`dmoa.scenario.choices` says to which, and with which default.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+
+from dmoa.core.plan import ATTEMPTS_MAX
+from dmoa.scenario.live_schema import Live
+from dmoa.scenario.records import Section, meta
 
 NODES_MAX = 1_000_000
 SEED_MAX = 2**63 - 1
 
 
-def _meta(description: str, unit: str = "", **limits: float) -> Meta:
-    keywords: dict[str, Any] = dict(limits)
-    return Meta(description=description, extra={"unit": unit}, **keywords)
-
-
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
-    """Base of all records: immutable, unknown keys refused."""
-
-
-class Overlay(_Section, frozen=True):
+class Overlay(Section, frozen=True):
     """Who may ask whom."""
 
     topology: Annotated[
-        str, _meta("name of a generated or ready overlay, or a file", max_length=4096)
+        str, meta("name of a generated or ready overlay, or a file", max_length=4096)
     ] = "ring"
-    nodes: Annotated[int, _meta("number of nodes in all", "nodes", ge=2, le=NODES_MAX)] | None = (
-        None
-    )
-    seed: Annotated[int, _meta("seed of a random overlay", ge=0, le=SEED_MAX)] | None = None
-    rows: Annotated[int, _meta("rows of a grid or torus", "nodes", ge=1, le=NODES_MAX)] | None = (
-        None
-    )
+    nodes: Annotated[int, meta("number of nodes in all", "nodes", ge=2, le=NODES_MAX)] | None = None
+    seed: Annotated[int, meta("seed of a random overlay", ge=0, le=SEED_MAX)] | None = None
+    rows: Annotated[int, meta("rows of a grid or torus", "nodes", ge=1, le=NODES_MAX)] | None = None
     columns: (
-        Annotated[int, _meta("columns of a grid or torus", "nodes", ge=1, le=NODES_MAX)] | None
+        Annotated[int, meta("columns of a grid or torus", "nodes", ge=1, le=NODES_MAX)] | None
     ) = None
     branching: (
-        Annotated[int, _meta("children of each node of a tree", "nodes", ge=1, le=NODES_MAX)] | None
+        Annotated[int, meta("children of each node of a tree", "nodes", ge=1, le=NODES_MAX)] | None
     ) = None
-    degree: (
-        Annotated[int, _meta("neighbours of every node", "nodes", ge=1, le=NODES_MAX)] | None
-    ) = None
+    degree: Annotated[int, meta("neighbours of every node", "nodes", ge=1, le=NODES_MAX)] | None = (
+        None
+    )
     probability: (
         Annotated[
             float,
-            _meta(
+            meta(
                 "chance of each edge (erdos-renyi) or of rewiring it (watts-strogatz)", ge=0, le=1
             ),
         ]
         | None
     ) = None
     neighbours: (
-        Annotated[int, _meta("neighbours on the ring before rewiring", "nodes", ge=2, le=NODES_MAX)]
+        Annotated[int, meta("neighbours on the ring before rewiring", "nodes", ge=2, le=NODES_MAX)]
         | None
     ) = None
     attachments: (
-        Annotated[int, _meta("edges that each new node brings", "nodes", ge=1, le=NODES_MAX)] | None
+        Annotated[int, meta("edges that each new node brings", "nodes", ge=1, le=NODES_MAX)] | None
     ) = None
     radius: (
         Annotated[
             float,
-            _meta("distance below which two nodes in the unit square are neighbours", gt=0, le=1.5),
+            meta("distance below which two nodes in the unit square are neighbours", gt=0, le=1.5),
         ]
         | None
     ) = None
 
 
-class Plan(_Section, frozen=True):
+class Plan(Section, frozen=True):
     """What happens to a prompt: layers of proposals, then aggregation."""
 
     layers: Annotated[
-        int, _meta("layers M of proposals before the aggregation", "layers", ge=0, le=1000)
+        int, meta("layers M of proposals before the aggregation", "layers", ge=0, le=1000)
     ] = 1
     proposers: Annotated[
         int,
-        _meta(
+        meta(
             "peers k asked in each layer; the node itself comes on top", "nodes", ge=0, le=NODES_MAX
         ),
     ] = 2
     selection: Annotated[
-        Literal["uniform", "weighted"], _meta("how the k peers are chosen among the neighbours")
+        Literal["uniform", "weighted"], meta("how the k peers are chosen among the neighbours")
     ] = "uniform"
     weights: (
         Annotated[
             Literal["best"] | dict[str, dict[str, float]],
-            _meta("chance of asking each peer in a layer; `best` solves the linear program"),
+            meta("chance of asking each peer in a layer; `best` solves the linear program"),
         ]
         | None
     ) = None
     layer_deadline_s: (
         Annotated[
             float,
-            _meta(
+            meta(
                 "time after which a layer is joined with the responses at hand", "s", gt=0, le=1e9
+            ),
+        ]
+        | None
+    ) = None
+    patience: (
+        Annotated[
+            float,
+            meta(
+                "deadline of a layer, as a multiple of the time its proposers are expected to take",
+                gt=0,
+                le=1e6,
             ),
         ]
         | None
@@ -107,7 +108,7 @@ class Plan(_Section, frozen=True):
     quorum: (
         Annotated[
             int,
-            _meta(
+            meta(
                 "responses without which a layer is not joined at its deadline",
                 "responses",
                 ge=1,
@@ -116,121 +117,134 @@ class Plan(_Section, frozen=True):
         ]
         | None
     ) = None
+    attempts: (
+        Annotated[
+            int,
+            meta(
+                "peers tried for one response, where one refuses, fails or is late; absent: 1",
+                "nodes",
+                ge=1,
+                le=ATTEMPTS_MAX,
+            ),
+        ]
+        | None
+    ) = None
+    prompt_deadline_s: (
+        Annotated[float, meta("time after which a prompt expires", "s", gt=0, le=1e9)] | None
+    ) = None
     template: (
         Annotated[
             str,
-            _meta("text of an augmented prompt, with {prompt} and {responses}", max_length=100_000),
+            meta("text of an augmented prompt, with {prompt} and {responses}", max_length=100_000),
         ]
         | None
     ) = None
     instruction_tokens: Annotated[
-        int, _meta("length of the aggregation instruction", "tokens", ge=0, le=10_000_000)
+        int, meta("length of the aggregation instruction", "tokens", ge=0, le=10_000_000)
     ] = 60
 
 
-class Arrivals(_Section, frozen=True):
+class Arrivals(Section, frozen=True):
     """When users ask."""
 
     process: Annotated[
         Literal["poisson", "deterministic", "on-off", "burst", "trace"],
-        _meta("arrival process of each node"),
+        meta("arrival process of each node"),
     ] = "poisson"
     arrival_rate_hz: (
         Annotated[
             float,
-            _meta("prompts per second at each node, always per node", "prompts/s", gt=0, le=1e9),
+            meta("prompts per second at each node, always per node", "prompts/s", gt=0, le=1e9),
         ]
         | None
     ) = None
     on_s: (
-        Annotated[float, _meta("mean length of a phase with arrivals", "s", gt=0, le=1e9)] | None
+        Annotated[float, meta("mean length of a phase with arrivals", "s", gt=0, le=1e9)] | None
     ) = None
     off_s: (
-        Annotated[float, _meta("mean length of a phase without arrivals", "s", gt=0, le=1e9)] | None
+        Annotated[float, meta("mean length of a phase without arrivals", "s", gt=0, le=1e9)] | None
     ) = None
     prompts: (
-        Annotated[int, _meta("prompts of the burst in all", "prompts", ge=1, le=10_000_000)] | None
+        Annotated[int, meta("prompts of the burst in all", "prompts", ge=1, le=10_000_000)] | None
     ) = None
     file: (
         Annotated[
-            str, _meta("CSV file with TIMESTAMP,ContextTokens,GeneratedTokens", max_length=4096)
+            str, meta("CSV file with TIMESTAMP,ContextTokens,GeneratedTokens", max_length=4096)
         ]
         | None
     ) = None
     time_scale: (
         Annotated[
-            float, _meta("factor on the times of the trace; above 1 stretches it", gt=0, le=1e9)
+            float, meta("factor on the times of the trace; above 1 stretches it", gt=0, le=1e9)
         ]
         | None
     ) = None
     split: (
         Annotated[
             Literal["random", "round-robin"],
-            _meta("how the prompts of the trace are dealt to the nodes"),
+            meta("how the prompts of the trace are dealt to the nodes"),
         ]
         | None
     ) = None
 
 
-class Tokens(_Section, frozen=True):
+class Tokens(Section, frozen=True):
     """How long prompts and responses are."""
 
     prompt_tokens: Annotated[
-        float, _meta("mean length of a prompt", "tokens", ge=1, le=10_000_000)
+        float, meta("mean length of a prompt", "tokens", ge=1, le=10_000_000)
     ] = 100.0
     response_tokens: Annotated[
-        float, _meta("mean length of a response", "tokens", ge=1, le=10_000_000)
+        float, meta("mean length of a response", "tokens", ge=1, le=10_000_000)
     ] = 200.0
     distribution: Annotated[
         Literal["deterministic", "exponential", "lognormal", "gamma"],
-        _meta("distribution of both lengths"),
+        meta("distribution of both lengths"),
     ] = "deterministic"
-    cv: Annotated[float, _meta("standard deviation over mean", ge=0.01, le=100)] | None = None
+    cv: Annotated[float, meta("standard deviation over mean", ge=0.01, le=100)] | None = None
 
 
-class Service(_Section, frozen=True):
+class Service(Section, frozen=True):
     """How long the language model takes for one task."""
 
     distribution: Annotated[
         Literal["exponential", "deterministic", "lognormal", "gamma", "empirical", "tokens"],
-        _meta("distribution of the service time S"),
+        meta("distribution of the service time S"),
     ] = "exponential"
     service_time_s: (
-        Annotated[float, _meta("mean service time of one task", "s", gt=0, le=1e9)] | None
+        Annotated[float, meta("mean service time of one task", "s", gt=0, le=1e9)] | None
     ) = None
-    cv: Annotated[float, _meta("standard deviation over mean", ge=0.01, le=100)] | None = None
+    cv: Annotated[float, meta("standard deviation over mean", ge=0.01, le=100)] | None = None
     values: (
         Annotated[
-            list[Annotated[float, _meta("a service time", "s", gt=0, le=1e9)]],
-            _meta("measured service times, drawn with replacement", "s", max_length=1_000_000),
+            list[Annotated[float, meta("a service time", "s", gt=0, le=1e9)]],
+            meta("measured service times, drawn with replacement", "s", max_length=1_000_000),
         ]
         | None
     ) = None
     file: (
-        Annotated[str, _meta("text file of measured service times, one a line", max_length=4096)]
+        Annotated[str, meta("text file of measured service times, one a line", max_length=4096)]
         | None
     ) = None
     base_s: (
-        Annotated[float, _meta("a of S = a + b·tokens_in + g·tokens_out", "s", ge=0, le=1e9)] | None
+        Annotated[float, meta("a of S = a + b·tokens_in + g·tokens_out", "s", ge=0, le=1e9)] | None
     ) = None
     input_token_s: (
-        Annotated[float, _meta("b: time for each token read", "s/token", ge=0, le=1e9)] | None
+        Annotated[float, meta("b: time for each token read", "s/token", ge=0, le=1e9)] | None
     ) = None
     output_token_s: (
-        Annotated[float, _meta("g: time for each token written", "s/token", ge=0, le=1e9)] | None
+        Annotated[float, meta("g: time for each token written", "s/token", ge=0, le=1e9)] | None
     ) = None
 
 
-class Station(_Section, frozen=True):
+class Station(Section, frozen=True):
     """The queue in front of each language model."""
 
-    slots: Annotated[
-        int, _meta("tasks that a node serves at once", "tasks", ge=1, le=1_000_000)
-    ] = 1
+    slots: Annotated[int, meta("tasks that a node serves at once", "tasks", ge=1, le=1_000_000)] = 1
     queue_max: (
         Annotated[
             int,
-            _meta(
+            meta(
                 "waiting tasks beyond which a task is refused; absent: no bound",
                 "tasks",
                 ge=1,
@@ -241,28 +255,26 @@ class Station(_Section, frozen=True):
     ) = None
 
 
-class Links(_Section, frozen=True):
+class Links(Section, frozen=True):
     """What lies between neighbours."""
 
-    delay_s: Annotated[float, _meta("mean one-way delay of a message", "s", ge=0, le=1e9)] = 0.0
+    delay_s: Annotated[float, meta("mean one-way delay of a message", "s", ge=0, le=1e9)] = 0.0
     distribution: Annotated[
         Literal["deterministic", "exponential", "lognormal", "gamma"],
-        _meta("distribution of the delay"),
+        meta("distribution of the delay"),
     ] = "deterministic"
-    cv: Annotated[float, _meta("standard deviation over mean", ge=0.01, le=100)] | None = None
-    loss: Annotated[float, _meta("chance that a message is lost", ge=0, lt=1)] = 0.0
+    cv: Annotated[float, meta("standard deviation over mean", ge=0.01, le=100)] | None = None
+    loss: Annotated[float, meta("chance that a message is lost", ge=0, lt=1)] = 0.0
 
 
-class NodeValues(_Section, frozen=True):
+class NodeValues(Section, frozen=True):
     """What one node has of its own; an absent value is that of all nodes."""
 
-    service_time_s: Annotated[float, _meta("its mean service time", "s", gt=0, le=1e9)] | None = (
-        None
-    )
+    service_time_s: Annotated[float, meta("its mean service time", "s", gt=0, le=1e9)] | None = None
     speed: (
         Annotated[
             float,
-            _meta(
+            meta(
                 "factor by which it is faster than the others, instead of service_time_s",
                 ge=1e-6,
                 le=1e6,
@@ -273,32 +285,30 @@ class NodeValues(_Section, frozen=True):
     arrival_rate_hz: (
         Annotated[
             float,
-            _meta(
-                "its own prompts per second; 0: it only serves others", "prompts/s", ge=0, le=1e9
-            ),
+            meta("its own prompts per second; 0: it only serves others", "prompts/s", ge=0, le=1e9),
         ]
         | None
     ) = None
     slots: (
-        Annotated[int, _meta("tasks that it serves at once", "tasks", ge=1, le=1_000_000)] | None
+        Annotated[int, meta("tasks that it serves at once", "tasks", ge=1, le=1_000_000)] | None
     ) = None
     queue_max: (
         Annotated[
-            int, _meta("waiting tasks beyond which it refuses", "tasks", ge=1, le=1_000_000_000)
+            int, meta("waiting tasks beyond which it refuses", "tasks", ge=1, le=1_000_000_000)
         ]
         | None
     ) = None
 
 
-class Run(_Section, frozen=True):
+class Run(Section, frozen=True):
     """How much to simulate."""
 
-    replications: Annotated[int, _meta("independent runs", "runs", ge=1, le=100_000)] = 10
-    seed: Annotated[int, _meta("seed of all random streams", ge=0, le=SEED_MAX)] = 1
+    replications: Annotated[int, meta("independent runs", "runs", ge=1, le=100_000)] = 10
+    seed: Annotated[int, meta("seed of all random streams", ge=0, le=SEED_MAX)] = 1
     horizon_s: (
         Annotated[
             float,
-            _meta(
+            meta(
                 "simulated time; absent: 5000 mean service times, after the last prompt of a trace",
                 "s",
                 gt=0,
@@ -310,7 +320,7 @@ class Run(_Section, frozen=True):
     relative_half_width: (
         Annotated[
             float,
-            _meta(
+            meta(
                 "half the interval of the mean sojourn time by the mean, above which more"
                 " replications are run",
                 gt=0,
@@ -322,7 +332,7 @@ class Run(_Section, frozen=True):
     replications_max: (
         Annotated[
             int,
-            _meta(
+            meta(
                 "replications at most, with relative_half_width; absent: 1000",
                 "runs",
                 ge=1,
@@ -333,7 +343,7 @@ class Run(_Section, frozen=True):
     ) = None
     queue_length_max: Annotated[
         int,
-        _meta(
+        meta(
             "tasks waiting at one node at which a run stops as unstable",
             "tasks",
             ge=1,
@@ -342,15 +352,15 @@ class Run(_Section, frozen=True):
     ] = 1_000_000
 
 
-class Scenario(_Section, frozen=True):
+class Scenario(Section, frozen=True):
     """Everything a run depends on; made by :func:`dmoa.scenario.load`, equal if it means the same.
 
     >>> Scenario().plan.layers
     1
     """
 
-    name: Annotated[str, _meta("short name, for titles", max_length=200)] = "scenario"
-    description: Annotated[str, _meta("a sentence about it", max_length=10_000)] = ""
+    name: Annotated[str, meta("short name, for titles", max_length=200)] = "scenario"
+    description: Annotated[str, meta("a sentence about it", max_length=10_000)] = ""
     overlay: Overlay = Overlay()
     plan: Plan = Plan()
     arrivals: Arrivals = Arrivals()
@@ -358,5 +368,6 @@ class Scenario(_Section, frozen=True):
     service: Service = Service()
     station: Station = Station()
     links: Links = Links()
-    nodes: dict[str, NodeValues] = {}
+    nodes: dict[str, NodeValues] = msgspec.field(default_factory=dict)
     run: Run = Run()
+    live: Live | None = None
