@@ -9,7 +9,7 @@ import click
 import rich_click
 
 from dmoa.cli import options
-from dmoa.cli.cluster_options import Doors, door_options
+from dmoa.cli.doors import Doors, door_options
 from dmoa.cli.output import print_json
 from dmoa.errors import ScenarioError
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dmoa.cli.cluster_options import Address, Doors
+from dmoa.cli.doors import Address, Doors
 from dmoa.errors import DmoaError
 from dmoa.gateway.client import (
     Accepted,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click
 
 from dmoa.cli.ask import decode, system_message
-from dmoa.cli.cluster_options import Doors, door_options
+from dmoa.cli.doors import Doors, door_options
 from dmoa.cli.output import error_console
 from dmoa.errors import DmoaError
 

@@ -10,7 +10,7 @@ import click
 import rich_click
 
 from dmoa.cli import options
-from dmoa.cli.cluster_options import Address, Doors, door_options
+from dmoa.cli.doors import Address, Doors, door_options
 from dmoa.cli.output import console, duration, number, print_json
 from dmoa.errors import DmoaError, ScenarioError
 
@@ -145,7 +145,7 @@ def _notes(doors: Doors, nodes: list[dict[str, Any]]) -> list[str]:
         )
         if bad:
             lines.append(
-                f"node {node['name']}: {bad}; `dmoa logs --node {node['name']}` tells more"
+                f"node {node['name']}: {bad}; `{doors.logs_command(node['name'])}` tells more"
             )
         away = [peer["name"] for peer in node["peers"] if peer["asks"] and not peer["connected"]]
         if away:
