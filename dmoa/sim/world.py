@@ -15,6 +15,7 @@ from dmoa.core import (
     Response,
     Task,
     TaskId,
+    Withdrawal,
     derive,
     task_position,
     uniform,
@@ -127,10 +128,15 @@ def _transmit(setup: Setup, key: int) -> Transmit | None:
     def transmit(message: Message) -> float | None:
         task = message.id
         position = task_position(task.prompt, task.stage, task.slot)
-        # A refusal takes the place of a response.
-        kind = Task if type(message) is Task else Response
-        if loss and uniform(keys[kind, "loss", task.origin], position) < loss:
+        # A refusal takes the place of a response. A withdrawal fares as its task did, so that it
+        # does not overtake it.
+        kind = Task if type(message) in {Task, Withdrawal} else Response
+        if loss and uniform(again(keys[kind, "loss", task.origin], task), position) < loss:
             return None
-        return draw(keys[kind, "delay", task.origin], position)
+        return draw(again(keys[kind, "delay", task.origin], task), position)
+
+    def again(stream: int, task: TaskId) -> int:
+        """Give another attempt at a task another fate on its way."""
+        return derive(stream, task.attempt) if task.attempt else stream
 
     return transmit

@@ -27,8 +27,8 @@ class SimulationResult:
     ``summary`` maps each measure to its `Estimate` over replications: queue_length,
     number_in_system, utilization, throughput_hz and join_buffer are means per node;
     sojourn_time_s per prompt, waiting_time_s per task. ``prompts`` counts arrived, answered,
-    failed, refused and unfinished ones over all replications. The observation window of every
-    replication starts at ``warmup_s``. ``digest`` is the SHA-256 of the trace; with several
+    failed, expired, refused and unfinished ones over all replications. The observation window of
+    every replication starts at ``warmup_s``. ``digest`` is the SHA-256 of the trace; with several
     replications, of their digests. ``stopped`` says which limit ended a run early, if one did.
     ``tracks`` holds the columns of every replication, for figures.
     """

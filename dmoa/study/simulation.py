@@ -19,6 +19,7 @@ from dmoa.study.replication import ENGINE, Job, Outcome, replicate
 from dmoa.study.results import NodeSummary, SimulationResult
 from dmoa.trace import (
     ANSWERED,
+    EXPIRED,
     FAILED,
     REFUSED,
     UNFINISHED,
@@ -228,6 +229,7 @@ def _count(tracks: tuple[Track, ...]) -> dict[str, int]:
         for name, code in (
             ("answered", ANSWERED),
             ("failed", FAILED),
+            ("expired", EXPIRED),
             ("refused", REFUSED),
             ("unfinished", UNFINISHED),
         )

@@ -5,6 +5,7 @@ from dmoa.trace.little import little
 from dmoa.trace.meter import (
     ANSWERED,
     CANCELLED,
+    EXPIRED,
     FAILED,
     REFUSED,
     SERVED,
@@ -43,6 +44,7 @@ from dmoa.trace.verdict import Verdict, growth_exponent, judge
 __all__ = [
     "ANSWERED",
     "CANCELLED",
+    "EXPIRED",
     "FAILED",
     "REFUSED",
     "SERVED",

@@ -19,8 +19,8 @@ def little(track: Track, start_s: float = 0.0, end_s: float | None = None) -> fl
     were present spent inside the window. One side is each node's own count, the other the
     instants of arrival and departure. Checked per node and over all, for prompts and for tasks
     in the queues. Tasks that still wait at the end have not been started, so their arrivals are
-    read from the count; where waiting tasks were withdrawn (``track.withdrew``) the queue's law
-    is not checked, because the trace does not say when they had come.
+    read from the count; where waiting tasks may have left unstarted (``track.withdrew``) the
+    queue's law is not checked, because the trace does not say when they had come.
 
     Raises:
         InvariantError: the sides differ by more than one part in a million.

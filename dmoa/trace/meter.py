@@ -11,30 +11,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmoa.core.actions import Action, Answer, CancelService, Fail, Refuse, Send, StartService
+from dmoa.core.actions import (
+    Action,
+    Answer,
+    CancelService,
+    Expire,
+    Fail,
+    Persist,
+    Refuse,
+    Send,
+    StartService,
+)
 from dmoa.core.events import (
     Event,
     MessageReceived,
     PromptArrived,
     ServiceEnded,
     ServiceFailed,
+    TimerFired,
 )
-from dmoa.core.messages import TaskId
+from dmoa.core.messages import Refusal, TaskId, Withdrawal
 from dmoa.errors import InvariantError
 from dmoa.trace.codec import Entry
 
 Ints = NDArray[np.signedinteger[Any]]
 Floats = NDArray[np.float64]
 
-UNFINISHED, ANSWERED, FAILED, REFUSED = range(4)
+UNFINISHED, ANSWERED, FAILED, REFUSED, EXPIRED = range(5)
 """How a prompt ended: the codes of ``Prompts.outcome``."""
 
 SERVED, CANCELLED = ANSWERED, REFUSED
 """How a task's service ended, beside ``UNFINISHED`` and ``FAILED``: ``Tasks.outcome``."""
 
-_FREQUENT = frozenset({MessageReceived, ServiceEnded, Send, StartService})
+_FREQUENT = frozenset({MessageReceived, ServiceEnded, Send, StartService, Persist})
 
-_OUTCOMES: dict[type, int] = {Answer: ANSWERED, Fail: FAILED, Refuse: REFUSED}
+_OUTCOMES: dict[type, int] = {Answer: ANSWERED, Fail: FAILED, Refuse: REFUSED, Expire: EXPIRED}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +62,10 @@ class Steps:
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """One row per prompt, in order of arrival. ``ended_s`` is nan while it is unfinished."""
+    """One row per prompt, in order of arrival. ``ended_s`` is nan while it is unfinished.
+
+    A prompt that is taken up again after a crash is the one that had arrived before.
+    """
 
     origin: Ints
     number: Ints
@@ -89,8 +103,9 @@ class Links:
 class Track:
     """All that the measures need of one run: from 0 to ``end_s`` seconds, over the ``names``.
 
-    ``withdrew`` (n,) marks the nodes that joined a stage at its deadline or failed a prompt, so
-    that waiting tasks may have left their queue without being started.
+    ``withdrew`` (n,) marks the nodes whose queue waiting tasks may have left without being
+    started: a deadline of their own passed, a prompt of theirs failed, a peer withdrew its task or
+    came too late with it, or they were started anew.
     """
 
     names: tuple[str, ...]
@@ -145,13 +160,22 @@ class Meter:
                 if type(action) is StartService
             ]
         )
-        for time_s, node, event in zip(times, nodes, events, strict=True):
+        for time_s, node, event, asked in zip(times, nodes, events, actions, strict=True):
             if type(event) not in _FREQUENT:
                 self._hear(node, event, time_s)
-        for time_s, node, asked in zip(times, nodes, actions, strict=True):
+            elif (
+                type(event) is MessageReceived
+                and type(event.message) is Withdrawal
+                and not asked  # so it was not in service
+            ):
+                self._withdrew[node] = True
+        for time_s, node, event, asked in zip(times, nodes, events, actions, strict=True):
             for action in asked:
                 if type(action) not in _FREQUENT:
                     self._end(node, action, time_s)
+                elif type(action) is Send and type(action.message) is Refusal:
+                    # Of another task than the event is about: one that had waited too long.
+                    self._withdrew[node] |= action.message.id != _subject(event)
         # Last: a service that ended after it was cancelled stays cancelled.
         self._end_tasks(
             [
@@ -207,10 +231,13 @@ class Meter:
 
     def _hear(self, node: int, event: Event, time_s: float) -> None:
         if isinstance(event, PromptArrived):
-            self._add_prompt(node, event.prompt, time_s)
+            if event.attempt == 0 or event.prompt not in self._asked[node]:
+                self._add_prompt(node, event.prompt, time_s)
+            if event.attempt > 0:
+                self._withdrew[node] = True
         elif isinstance(event, ServiceFailed):
             self._end_tasks([(event.task, time_s, FAILED)])
-        else:  # TimerFired: the other kinds are frequent, and left out by the caller
+        elif isinstance(event, TimerFired):
             self._withdrew[node] = True
 
     def _add_prompt(self, node: int, prompt: int, time_s: float) -> None:
@@ -223,7 +250,7 @@ class Meter:
         """Note the end of a prompt, or of a service that nobody waits for any more."""
         if isinstance(action, CancelService):
             self._end_tasks([(action.task, time_s, CANCELLED)])
-        elif isinstance(action, Answer | Fail | Refuse):
+        elif isinstance(action, Answer | Fail | Refuse | Expire):
             outcome = _OUTCOMES[type(action)]
             row = self._asked[node].pop(action.prompt, None)
             if row is None:
@@ -254,6 +281,13 @@ class Meter:
                     message = action.message
                     key = (type(message), message.id, self._index[action.to])
                     sent[key] = (node, time_s)
+
+
+def _subject(event: Event) -> TaskId | None:
+    """Give the task that an event is about."""
+    if isinstance(event, MessageReceived):
+        return event.message.id
+    return event.task if isinstance(event, ServiceEnded | ServiceFailed) else None
 
 
 def _columns(types: str) -> list[array[Any]]:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from dmoa.trace.meter import (
     ANSWERED,
+    EXPIRED,
     FAILED,
     REFUSED,
     SERVED,
@@ -35,8 +36,9 @@ class Measures:
     slots) are exact time averages; ``throughput_hz`` X counts the node's own prompts answered
     in the window per second. ``sojourn_time_s`` W is the mean over prompts answered in the
     window, ``waiting_time_s`` Wq over tasks started in it and ``service_time_s`` over tasks
-    served in it; nan where there are none. ``arrived``, ``answered``, ``failed`` and ``refused``
-    count prompts to which that happened in the window, ``unfinished`` those present at its end.
+    served in it; nan where there are none. ``arrived``, ``answered``, ``failed``, ``expired`` and
+    ``refused`` count prompts to which that happened in the window, ``unfinished`` those present at
+    its end.
     """
 
     start_s: float
@@ -53,6 +55,7 @@ class Measures:
     arrived: int
     answered: int
     failed: int
+    expired: int
     refused: int
     unfinished: int
 
@@ -117,6 +120,7 @@ def measure(
         arrived=int(arrived.sum()),
         answered=int(answered.sum()),
         failed=int((ended & (prompts.outcome == FAILED)).sum()),
+        expired=int((ended & (prompts.outcome == EXPIRED)).sum()),
         refused=int((ended & (prompts.outcome == REFUSED)).sum()),
         unfinished=int(((prompts.arrived_s <= end_s) & ~(prompts.ended_s <= end_s)).sum()),
     )

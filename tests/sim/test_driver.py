@@ -10,6 +10,7 @@ import pytest
 
 from dmoa.core import (
     Content,
+    Join,
     MessageReceived,
     Node,
     Plan,
@@ -71,7 +72,7 @@ def simulate(made: list[Node], around: World, horizon_s: float) -> tuple[list[En
 def test_events_at_one_time_happen_by_kind_then_node():
     # Whole seconds everywhere: services, links, deadlines and arrivals meet all the time.
     entries, _ = simulate(
-        nodes(4, layered(2, 2, deadline_s=3.0)),
+        nodes(4, layered(2, 2, join=Join(3.0))),
         world([[float(t) for t in range(0, 60, 6)]] * 4, delay_s=1.0),
         200.0,
     )
@@ -174,7 +175,7 @@ def test_a_queue_at_the_limit_stops_the_run_and_keeps_what_happened():
 
 def test_a_cancelled_service_never_ends():
     # The origin's own task takes 5 s; the peers' responses are enough at the deadline of 2 s.
-    plan = layered(1, 2, deadline_s=2.0, quorum=2)
+    plan = layered(1, 2, join=Join(2.0, quorum=2))
     around = World(
         world([[0.0], [], []]).arrivals,
         lambda node, _task, _content: (5.0 if node == 0 else 1.0, Content(1)),

@@ -40,7 +40,8 @@ def test_any_messagepack_reader_can_read_a_trace(tmp_path):
         header, *entries = msgpack.Unpacker(file)
     assert header["format"] == "dmoa-trace"
     assert header["names"] == ["0", "1"]
-    assert entries[0][:3] == [1.0, 0, ["prompt", 0, [10, None]]]
+    assert entries[0][:2] == [1.0, 0]
+    assert entries[0][2][:3] == ["prompt", 0, [10, None, False]]
     assert len(entries) == len(known_entries())
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dmoa.core import layered
+from dmoa.core import Join, layered
 from dmoa.errors import InvariantError, ScenarioError
 from dmoa.trace import Meter, Track, little
 from tests.trace.world import complete, known_entries, known_track, run, track_of
@@ -15,7 +15,7 @@ def busy_track(*, deadline_s: float | None = None, horizon_s: float = 150.0) -> 
     """Run three nodes that are overloaded, so that tasks still wait at the end."""
     rng = np.random.default_rng(3)
     arrivals = [(float(at_s), i % 3) for i, at_s in enumerate(rng.exponential(0.5, 200).cumsum())]
-    plan = layered(2, 2, deadline_s=deadline_s)
+    plan = layered(2, 2, join=Join(deadline_s))
     entries = run(
         complete(3, plan), arrivals, lambda _: float(rng.exponential()), until_s=horizon_s
     )

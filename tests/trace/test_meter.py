@@ -8,6 +8,7 @@ from dmoa.core import (
     CancelService,
     Content,
     Fail,
+    Join,
     PromptArrived,
     Refuse,
     ServiceEnded,
@@ -133,7 +134,7 @@ def test_every_end_of_a_prompt(action, outcome):
 
 
 def test_a_join_deadline_marks_its_node():
-    plan = layered(1, 1, deadline_s=1.0)
+    plan = layered(1, 1, join=Join(1.0))
     entries = run(complete(2, plan), [(0.0, 0)], lambda _: 3.0)
     assert track_of(entries, ["0", "1"], 9.0).withdrew.tolist() == [True, False]
 

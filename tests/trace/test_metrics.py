@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dmoa.core import layered
+from dmoa.core import Join, layered
 from dmoa.errors import ScenarioError
 from dmoa.trace import (
     Meter,
@@ -72,7 +72,7 @@ def test_what_did_not_happen_has_no_mean():
 
 
 def test_refused_and_failed_prompts_are_counted_apart():
-    plan = layered(1, 1, deadline_s=4.0)
+    plan = layered(1, 1, join=Join(4.0))
     entries = run(complete(2, plan, queue_max=0), [(0.0, 0), (0.5, 0), (0.6, 1)], lambda _: 1.0)
     found = measure(track_of(entries, ["0", "1"], 20.0))
     assert found.arrived == found.answered + found.failed + found.refused == 3
