@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 import rich_click
 
 from dmoa.cli import options
@@ -17,18 +18,26 @@ from dmoa.errors import DmoaError, ScenarioError
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
+
+    from dmoa.cli.live_bound import LiveBound
 
 #: How long a node may take to say how it is, and how often `--watch` asks, s.
 ANSWER_S, WATCH_S = 2.0, 2.0
 ASKED_AT_ONCE = 16
 NOT_RUNNING = 1
-UNREACHABLE = "unreachable"
-STYLES = {"ready": "green", "starting": "yellow", "draining": "yellow", UNREACHABLE: "red"}
+UNREACHABLE, UNKNOWN = "unreachable", "unknown"
+STYLES = {
+    "ready": "green",
+    "starting": "yellow",
+    "draining": "yellow",
+    UNREACHABLE: "red",
+    UNKNOWN: "red",
+}
 
-#: What is known of a node that does not answer: nothing.
-UNKNOWN = {
+#: What is known of a node that does not say how it is.
+NOTHING = {
     "pid": None,
-    "state": UNREACHABLE,
     "model": None,
     "queue_length": None,
     "utilization": None,
@@ -42,11 +51,11 @@ UNKNOWN = {
 @options.json_option
 @click.pass_context
 def command(ctx: click.Context, *, doors: Doors, watch: bool, as_json: bool) -> None:
-    """Show the nodes: state, model, queue, service time α, utilization ρ, prompts, peers, verdict.
+    """Show the nodes: state, model, queue, service time α, utilization ρ, prompts, peers.
 
     A node that does not answer is shown as unreachable; if none does, the exit code is 1.
-    The verdict compares the arrival rate λ with the critical rate λ* at the measured service
-    times, as `dmoa bound` does.
+    The verdict compares the arrival rates with the critical rate λ* at the measured service times,
+    as `dmoa bound` does for a scenario.
     """
     if watch and as_json:
         raise ScenarioError("cannot be given together with --json", path="--watch")
@@ -54,11 +63,12 @@ def command(ctx: click.Context, *, doors: Doors, watch: bool, as_json: bool) -> 
         _watch(doors)
         return
     nodes = ask_all(doors)
+    limit, why_not = _bound(doors, nodes)
     if as_json:
-        print_json({"nodes": nodes})
+        print_json({"nodes": nodes, "bound": limit and msgspec.to_builtins(limit)})
     else:
-        console().print(page(doors, nodes))
-    if all(node["state"] == UNREACHABLE for node in nodes):
+        console().print(_page(doors, nodes, limit, why_not))
+    if not any(_answers(node) for node in nodes):
         ctx.exit(NOT_RUNNING)
 
 
@@ -75,8 +85,10 @@ def _ask(address: Address, key: str | None) -> dict[str, Any]:
     try:
         with Client(address.url, key=key) as client:
             told = client.get("/v1/dmoa/status", timeout_s=ANSWER_S)
-    except (Unavailable, DmoaError) as error:
-        return {**known, **UNKNOWN, "reason": str(error)}
+    except Unavailable as error:
+        return {**known, **NOTHING, "state": UNREACHABLE, "reason": str(error)}
+    except DmoaError as error:
+        return {**known, **NOTHING, "state": UNKNOWN, "reason": str(error)}
     return {**known, **told, "url": address.url}
 
 
@@ -86,19 +98,56 @@ def _watch(doors: Doors) -> None:
     with Live(console=console(), auto_refresh=False) as live:
         try:
             while True:
-                live.update(page(doors, ask_all(doors)), refresh=True)
+                nodes = ask_all(doors)
+                live.update(_page(doors, nodes, *_bound(doors, nodes)), refresh=True)
                 time.sleep(WATCH_S)
         except KeyboardInterrupt:
             return
 
 
-def page(doors: Doors, nodes: list[dict[str, Any]]) -> Group:
+def _answers(node: dict[str, Any]) -> bool:
+    return node["state"] not in {UNREACHABLE, UNKNOWN}
+
+
+def _bound(doors: Doors, nodes: list[dict[str, Any]]) -> tuple[LiveBound | None, str]:
+    """Give the bound of the cluster, or why there is none."""
+    from dmoa.cli.live_bound import live_bound  # the help page does without it
+    from dmoa.live.cluster import cluster_file
+
+    if doors.folder is None:
+        return None, "the overlay is not known without --dir"
+    try:
+        return live_bound(cluster_file(doors.folder), nodes), "no task has been served yet"
+    except ScenarioError as error:
+        return None, str(error)
+
+
+def _page(
+    doors: Doors, nodes: list[dict[str, Any]], limit: LiveBound | None, why_not: str
+) -> Group:
     """Make the page for people."""
     from rich.console import Group  # a command that prints JSON never needs it
     from rich.text import Text
 
+    verdict = Text(f"No verdict: {why_not}.", style="dim") if limit is None else _verdict(limit)
     lines = [Text(line, style="dim") for line in _notes(doors, nodes)]
-    return Group(_table(nodes), *lines)
+    return Group(_table(nodes), verdict, *lines)
+
+
+def _verdict(limit: LiveBound) -> Text:
+    from rich.text import Text
+
+    style = {"stable": "green", "unstable": "red"}.get(limit.verdict, "yellow")
+    critical = f"λ* = {number(limit.critical_rate_hz)} prompts/s per node"
+    if limit.verdict == "idle":
+        why = f"no prompts arrive; {critical} would be the limit"
+    else:
+        side = "below" if limit.verdict == "stable" else "not below"
+        why = (
+            f"λ = {number(limit.arrival_rate_hz)} is {side} {critical}; the bottleneck, node "
+            f"{limit.bottleneck}, is offered {100 * limit.offered_load_max:.0f} % of its capacity"
+        )
+    return Text.assemble((limit.verdict.upper(), f"bold {style}"), f"  {why} at the measured α.")
 
 
 def _table(nodes: list[dict[str, Any]]) -> Table:
@@ -106,11 +155,11 @@ def _table(nodes: list[dict[str, Any]]) -> Table:
 
     from dmoa.cli import tables
 
-    columns = ("queue", "α", "ρ", "λ", "prompts", "peers", "verdict")
+    columns = ("queue", "α", "ρ", "λ", "prompts", "peers")
     table = tables.plain_table("node", "state", "model", *columns, left=3)
     for node in nodes:
         state = Text(node["state"], style=STYLES.get(node["state"], ""))
-        if node["state"] == UNREACHABLE:
+        if not _answers(node):
             table.add_row(node["name"], state, *["–"] * (len(columns) + 1))
             continue
         prompts, peers = node["prompts"], node["peers"]
@@ -125,39 +174,28 @@ def _table(nodes: list[dict[str, Any]]) -> Table:
             number(node["arrival_rate_hz"]),
             f"{prompts['answered']}/{prompts['accepted']}",
             f"{sum(peer['connected'] for peer in asked)}/{len(asked)}",
-            str(node["bound"].get("verdict") or "–"),
         )
     return table
 
 
 def _notes(doors: Doors, nodes: list[dict[str, Any]]) -> list[str]:
-    answering = [node for node in nodes if node["state"] != UNREACHABLE]
+    answering = [node for node in nodes if _answers(node)]
+    silent = [node for node in nodes if not _answers(node)]
     lines = []
     if answering:
         lines.append(
             "queue: tasks waiting + served; α: mean service time, s; ρ: utilization; λ: prompts/s; "
             "prompts: answered/accepted; peers: connected."
         )
+        lines.append(f"up {duration(max(node['uptime_s'] for node in answering))}")
     for node in answering:
-        prompts = node["prompts"]
-        bad = ", ".join(
-            f"{prompts[name]} {name}" for name in ("failed", "expired") if prompts[name]
-        )
-        if bad:
-            lines.append(
-                f"node {node['name']}: {bad}; `{doors.logs_command(node['name'])}` tells more"
-            )
+        name, prompts = node["name"], node["prompts"]
+        ends = ", ".join(f"{prompts[end]} {end}" for end in ("failed", "expired") if prompts[end])
+        if ends:
+            lines.append(f"node {name}: {ends}; `{doors.logs_command(name)}` tells more")
         away = [peer["name"] for peer in node["peers"] if peer["asks"] and not peer["connected"]]
         if away:
-            lines.append(f"node {node['name']}: not connected to {', '.join(away)}")
-    limits = [node["bound"].get("critical_rate_hz") for node in answering]
-    if rates := [limit for limit in limits if isinstance(limit, int | float)]:
-        up = max(node["uptime_s"] for node in answering)
-        lines.append(
-            f"λ* = {number(min(rates))} prompts/s per node at the measured service times; "
-            f"up {duration(up)}."
-        )
-    silent = [node for node in nodes if node["state"] == UNREACHABLE]
+            lines.append(f"node {name} is not connected to {', '.join(away)}")
     lines += [f"node {node['name']} at {node['url']}: {node['reason']}" for node in silent]
     if silent:
         lines.append(f"Next: `{doors.start_command()}` starts what does not run.")

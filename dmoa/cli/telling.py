@@ -99,9 +99,9 @@ class Teller:
         parts = [f"node {answer.node}", f"prompt {answer.id}"]
         if proposals:
             lost = f", {missing} missing" if missing else ""
-            parts.append(
-                f"{len(proposals) - missing} proposals in {len(told['layers'])} layers{lost}"
-            )
+            layers = len(told["layers"])
+            where = "1 layer" if layers == 1 else f"{layers} layers"
+            parts.append(f"{len(proposals) - missing} proposals in {where}{lost}")
         if (took_s := told.get("sojourn_time_s")) is not None:
             parts.append(duration(took_s))
         if answer.cut:

@@ -135,7 +135,7 @@ def proposal(node: str, text: str = "", **more: object) -> Proposal:
         "layer": 1,
         "node": node,
         "model": "scripted",
-        "text": text or f"[scripted] proposal of node {node}",
+        "text": text if "missing" in more else text or f"[scripted] proposal of node {node}",
         "tokens": 5,
         "service_time_s": 1.25,
         **more,
@@ -181,7 +181,6 @@ def status(name: str, *, model: str = "scripted", state: str = "ready") -> NodeS
         ignored={},
         layers=1,
         proposers=2,
-        bound={"critical_rate_hz": 0.2, "verdict": "stable"},
     )
 
 
