@@ -9,7 +9,9 @@ from typing import Any
 import click
 import rich_click
 
-from dmoa.live.cluster import DEFAULT_FOLDER as DEFAULT_FOLDER
+from dmoa.live.cluster import DEFAULT_FOLDER
+
+__all__ = ["DEFAULT_FOLDER", "dir_option", "grace_option"]
 
 Function = Callable[..., Any]
 
