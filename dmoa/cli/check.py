@@ -31,7 +31,7 @@ def command(scenario: Scenario, *, as_json: bool) -> None:
         print_json({"scenario": values, "simulation": size, "notes": list(setup.notes)})
         return
     from dmoa.cli import tables
-    from dmoa.cli.toml_text import to_toml
+    from dmoa.scenario.toml_text import to_toml
 
     out = console()
     # The rest of the page is TOML's comments, so that all of it can be saved.

@@ -31,20 +31,36 @@ def check_live(live: Live) -> None:
         parse_address(peer.address, scheme="tcp", path=f"{path}.address")
         if peer.gateway is not None:
             parse_address(peer.gateway, scheme="http", path=f"{path}.gateway")
-        if len(peer.public_key) != KEY_CHARACTERS or not _Z85.issuperset(peer.public_key):
-            raise ScenarioError(
-                f"must be a public key, {KEY_CHARACTERS} characters of Z85",
-                path=f"{path}.public_key",
-                given=peer.public_key,
-                remedy="`dmoa keys show FILE` prints the one of a secret key file",
-            )
-        for key in ("address", "public_key", "gateway"):
-            value = getattr(peer, key)
-            other = seen.setdefault(value, path) if value is not None else path
-            if other != path:
-                raise ScenarioError(
-                    f"is that of {other} too",
-                    path=f"{path}.{key}",
-                    given=value,
-                    remedy="give each node its own",
-                )
+        others = peer.other_public_keys or []
+        for key, value in (
+            ("public_key", peer.public_key),
+            *((f"other_public_keys[{place}]", other) for place, other in enumerate(others)),
+        ):
+            _check_key(value, f"{path}.{key}")
+            _check_own(seen, value, path, key)
+        _check_own(seen, peer.address, path, "address")
+        _check_own(seen, peer.gateway, path, "gateway")
+
+
+def _check_key(key: str, path: str) -> None:
+    if len(key) != KEY_CHARACTERS or not _Z85.issuperset(key):
+        raise ScenarioError(
+            f"must be a public key, {KEY_CHARACTERS} characters of Z85",
+            path=path,
+            given=key,
+            remedy="`dmoa keys show FILE` prints the one of a secret key file",
+        )
+
+
+def _check_own(seen: dict[str, str], value: str | None, path: str, key: str) -> None:
+    """Refuse a value that another peer has too, or this one in another place."""
+    if value is None:
+        return
+    if value in seen:
+        raise ScenarioError(
+            f"is {seen[value]} too",
+            path=f"{path}.{key}",
+            given=value,
+            remedy="give each node its own",
+        )
+    seen[value] = f"{path}.{key}"

@@ -23,6 +23,13 @@ class LivePeer(Section, frozen=True):
 
     address: Annotated[str, meta("where it hears its peers, tcp://HOST:PORT", max_length=TEXT_MAX)]
     public_key: Annotated[str, meta("its public key; `dmoa keys show` prints it", max_length=100)]
+    other_public_keys: (
+        Annotated[
+            list[Annotated[str, meta("a public key", max_length=100)]],
+            meta("further keys it may have, while it changes from one to another", max_length=8),
+        ]
+        | None
+    ) = None
     gateway: (
         Annotated[str, meta("where its HTTP door is, http://HOST:PORT", max_length=TEXT_MAX)] | None
     ) = None

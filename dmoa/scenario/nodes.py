@@ -30,8 +30,8 @@ def build_nodes(setup: Setup, key: int) -> list[Node]:
     ['0', '1', '2', '3', '4', '5', '6', '7']
     """
     spec = setup.scenario.plan
-    join = Join(spec.layer_deadline_s, spec.quorum or 1)
-    plan = layered(spec.layers, spec.proposers, join=join)
+    join = Join(spec.layer_deadline_s, spec.quorum or 1, spec.patience, spec.attempts or 1)
+    plan = layered(spec.layers, spec.proposers, join=join, deadline_s=spec.prompt_deadline_s)
     tokens = spec.instruction_tokens
     template = Template(tokens=tokens) if spec.template is None else Template(spec.template, tokens)
     nodes = []
@@ -51,6 +51,9 @@ def build_nodes(setup: Setup, key: int) -> list[Node]:
                 slots=setup.slots[index],
                 queue_max=setup.queue_max[index],
                 template=template,
+                service_time_s=setup.service_time_s[index],
+                # Not where nobody reads them: reports make every response longer.
+                reporting=spec.patience is not None or setup.scenario.live is not None,
             )
         )
     return nodes

@@ -12,6 +12,7 @@ from dmoa.scenario.inclusion import check_inclusion, table_inclusion, unknown_no
 from dmoa.scenario.overlays import Neighbours, build_overlay, some
 from dmoa.scenario.overrides import override
 from dmoa.scenario.parse import from_dict, to_dict
+from dmoa.scenario.places import check_places
 from dmoa.scenario.recorded import RecordedPrompt, read_prompts, read_service_times
 from dmoa.scenario.schema import NodeValues, Scenario
 from dmoa.scenario.setup import Setup
@@ -60,7 +61,7 @@ def resolve(
     alike = _service_means(scenario, own, values, overlay, tokens)
     means = tuple(mean / factor for mean, factor in zip(alike, speed, strict=True))
     station = scenario.station
-    return Setup(
+    setup = Setup(
         scenario=scenario,
         names=overlay.names,
         peers=overlay.peers,
@@ -78,6 +79,8 @@ def resolve(
         positions=overlay.positions,
         notes=(*overlay.notes, *_notes(scenario, overlay)),
     )
+    check_places(setup)
+    return setup
 
 
 def _horizon_s(

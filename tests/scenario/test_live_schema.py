@@ -93,12 +93,22 @@ def test_a_scenario_without_the_section_says_nothing_of_it():
         (
             {"peers": {"0": peer(0), "1": peer(1, public_key=KEYS[0])}},
             "live.peers.1.public_key",
-            "is that of live.peers.0 too",
+            "is live.peers.0.public_key too",
+        ),
+        (
+            {"peers": {"0": peer(0), "1": peer(1, other_public_keys=[KEYS[2], KEYS[0]])}},
+            "live.peers.1.other_public_keys[1]",
+            "is live.peers.0.public_key too",
+        ),
+        (
+            {"peers": {"0": peer(0, other_public_keys=["short"])}},
+            "live.peers.0.other_public_keys[0]",
+            "40 characters of Z85",
         ),
         (
             {"peers": {"0": peer(0), "1": peer(0, public_key=KEYS[1])}},
             "live.peers.1.address",
-            "is that of live.peers.0 too",
+            "is live.peers.0.address too",
         ),
         ({"peers": {"7": peer(0)}}, "live.peers.7", "known are: 0, 1, 2, 3"),
     ],

@@ -1,4 +1,4 @@
-"""A scenario written as TOML, so that what `dmoa check` prints can be saved and run."""
+"""Values written as TOML, so that what `dmoa check` prints can be saved and run."""
 
 from __future__ import annotations
 
@@ -26,18 +26,28 @@ def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
     if path and values:
         yield ""
-        yield f"[{'.'.join(_key(step) for step in path)}]"
+        yield f"[{'.'.join(toml_key(step) for step in path)}]"
     for key, value in values.items():
-        yield f"{_key(key)} = {_value(value)}"
+        yield f"{toml_key(key)} = {toml_value(value)}"
     for key, value in table.items():
         if isinstance(value, Mapping):
             yield from _lines(value, (*path, key))
 
 
-def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else _value(key)
+def toml_key(key: str) -> str:
+    """Write a key, in quotes where it needs them.
+
+    >>> toml_key("ring"), toml_key("a b")
+    ('ring', '"a b"')
+    """
+    return key if _BARE.fullmatch(key) else toml_value(key)
 
 
-def _value(value: object) -> str:
+def toml_value(value: object) -> str:
+    """Write a text, a number, a truth value or a list of them.
+
+    >>> toml_value("λ"), toml_value([1.5, True])
+    ('"λ"', '[1.5, true]')
+    """
     # JSON's texts, numbers and lists are TOML's, but for one control character.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

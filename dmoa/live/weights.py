@@ -1,0 +1,37 @@
+"""Whom each node asks how often, where a cluster asks for the best weights."""
+
+from __future__ import annotations
+
+from dmoa.scenario import Scenario, Setup, resolve, with_values
+
+
+def resolve_weights(scenario: Scenario) -> Setup:
+    """Resolve a scenario, and solve for the best weights if it asks for them.
+
+    Raises:
+        ScenarioError: The scenario does not fit its overlay.
+
+    >>> from dmoa.scenario import load
+    >>> resolve_weights(load("star", {"plan.selection": "weighted"})).inclusion is None
+    False
+    """
+    plan = scenario.plan
+    if plan.selection == "uniform" or isinstance(plan.weights, dict):
+        return resolve(scenario)
+    import numpy as np  # imported here: nodes that choose uniformly need no linear program
+
+    from dmoa import theory
+
+    alike = resolve(with_values(scenario, {"plan.selection": "uniform"}))
+    adjacency = np.zeros((len(alike.names), len(alike.names)), dtype=bool)
+    for index, peers in enumerate(alike.peers):
+        adjacency[index, list(peers)] = True
+    inclusion = theory.best_inclusion(
+        adjacency,
+        np.array(alike.arrival_rate_hz),
+        plan.proposers,
+        alike.stage_service_time_s(),
+        layers=plan.layers,
+        slots=np.array(alike.slots),
+    )
+    return resolve(scenario, inclusion=inclusion)
