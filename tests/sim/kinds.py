@@ -31,14 +31,37 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         "ring",
         {"plan.layers": 2, "plan.layer_deadline_s": 4.0, "links": {"loss": 0.3, "delay_s": 0.1}},
     ),
-    "full queues": ("star", {"station.queue_max": 2, "arrivals.arrival_rate_hz": 0.4}),
+    "full queues": ("star", {"station.queue_max": 4, "arrivals.arrival_rate_hz": 0.4}),
     "full queues, loss": (
         "complete",
         {
-            "station.queue_max": 1,
+            "station.queue_max": 3,
             "arrivals.arrival_rate_hz": 0.5,
             "links.loss": 0.2,
             "plan.layer_deadline_s": 3.0,
+        },
+    ),
+    "patience": (
+        "complete",
+        {
+            "plan": {"layers": 2, "patience": 1.5, "attempts": 3, "quorum": 2},
+            "arrivals.arrival_rate_hz": 0.15,
+        },
+    ),
+    "replacements": (
+        "complete",
+        {
+            "plan.attempts": 4,
+            "plan.prompt_deadline_s": 6.0,
+            "station.queue_max": 5,
+            "arrivals.arrival_rate_hz": 0.3,
+        },
+    ),
+    "loss, patience, expiry": (
+        "ring",
+        {
+            "plan": {"layers": 2, "patience": 3.0, "attempts": 2, "prompt_deadline_s": 15.0},
+            "links": {"loss": 0.3, "delay_s": 0.1},
         },
     ),
     "nodes that differ": (

@@ -7,7 +7,7 @@ import pytest
 from dmoa.core.invariants import check
 from dmoa.scenario.nodes import build_nodes, run_key
 from dmoa.sim import Simulation, build_world
-from dmoa.trace import ANSWERED, FAILED, REFUSED, UNFINISHED, Meter, little
+from dmoa.trace import ANSWERED, EXPIRED, FAILED, REFUSED, UNFINISHED, Meter, little
 from tests.sim.kinds import KINDS, kind
 from tests.sim.runs import run
 
@@ -35,7 +35,8 @@ def test_every_prompt_is_accounted_for_once(name: str):
         ended = track.prompts.outcome != UNFINISHED
         assert (track.prompts.ended_s[ended] >= track.prompts.arrived_s[ended]).all()
         assert ended.sum() == sum(
-            (track.prompts.outcome == outcome).sum() for outcome in (ANSWERED, FAILED, REFUSED)
+            (track.prompts.outcome == outcome).sum()
+            for outcome in (ANSWERED, EXPIRED, FAILED, REFUSED)
         )
         # At a node's last step its own count of unfinished prompts is what the run leaves.
         last = [

@@ -7,22 +7,44 @@ from dmoa.core import (
     Answer,
     CancelService,
     Content,
+    DrainStarted,
+    Expire,
     Fail,
     Join,
+    MessageReceived,
+    PeerFound,
+    PeerLost,
+    Persist,
     PromptArrived,
+    Refusal,
     Refuse,
+    Send,
     ServiceEnded,
     ServiceFailed,
     StartService,
+    Task,
     TaskId,
+    Withdrawal,
     layered,
 )
 from dmoa.errors import InvariantError
-from dmoa.trace import ANSWERED, CANCELLED, FAILED, REFUSED, SERVED, UNFINISHED, Entry, Meter
+from dmoa.trace import (
+    ANSWERED,
+    CANCELLED,
+    EXPIRED,
+    FAILED,
+    REFUSED,
+    SERVED,
+    UNFINISHED,
+    Entry,
+    Meter,
+    little,
+)
 from tests.trace.world import complete, known_entries, known_track, run, track_of
 
 TASK = TaskId("0", 7, 0, 0)
 TEXT = Content(1)
+THEIRS = TaskId("1", 3, 0, 1)
 
 
 def test_the_columns_of_the_known_run():
@@ -124,7 +146,12 @@ def test_every_end_of_a_service(event, actions, outcome):
 
 @pytest.mark.parametrize(
     ("action", "outcome"),
-    [(Answer(7, TEXT), ANSWERED), (Fail(7, "lost"), FAILED), (Refuse(7, 3), REFUSED)],
+    [
+        (Answer(7, TEXT), ANSWERED),
+        (Fail(7, "lost"), FAILED),
+        (Refuse(7, 3), REFUSED),
+        (Expire(7), EXPIRED),
+    ],
 )
 def test_every_end_of_a_prompt(action, outcome):
     track = track_of([(1.0, 0, PromptArrived(7, TEXT), [action], 0, 0, 0, 0)], ["0", "1"], 3.0)
@@ -135,8 +162,58 @@ def test_every_end_of_a_prompt(action, outcome):
 
 def test_a_join_deadline_marks_its_node():
     plan = layered(1, 1, join=Join(1.0))
-    entries = run(complete(2, plan), [(0.0, 0)], lambda _: 3.0)
+    # The peer's response is there in time for the deadline; the node's own is not.
+    entries = run(complete(2, plan), [(0.0, 0)], lambda task: 3.0 - 2.5 * task.slot)
     assert track_of(entries, ["0", "1"], 9.0).withdrew.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("event", "actions", "marked"),
+    [
+        (MessageReceived("1", Withdrawal(THEIRS)), [], True),
+        (MessageReceived("1", Withdrawal(THEIRS)), [CancelService(THEIRS)], False),
+        (ServiceEnded(TASK, TEXT), [Send("1", Refusal(THEIRS, "deadline passed", 0))], True),
+        (ServiceFailed(TASK, "out"), [Send("1", Refusal(THEIRS, "deadline passed", 0))], True),
+        (ServiceFailed(THEIRS, "out"), [Send("1", Refusal(THEIRS, "out", 0))], False),
+        (MessageReceived("1", Task(THEIRS, TEXT)), [Send("1", Refusal(THEIRS, "full", 3))], False),
+        (PeerFound("1"), [Send("1", Refusal(THEIRS, "deadline passed", 0))], True),
+        (PromptArrived(7, TEXT, attempt=1), [], True),
+        (PeerLost("1"), [], False),
+        (DrainStarted(), [], False),
+    ],
+    ids=[
+        "withdrawn",
+        "cancelled",
+        "too late at an end",
+        "too late at a failure",
+        "failed",
+        "queue full",
+        "too late by itself",
+        "started anew",
+        "lost",
+        "drains",
+    ],
+)
+def test_a_node_whose_queue_a_task_may_have_left_unstarted_is_marked(event, actions, marked):
+    entry: Entry = (1.0, 0, event, actions, 0, 0, 0, 0)
+    assert track_of([entry], ["0", "1"], 2.0).withdrew.tolist() == [marked, False]
+
+
+def test_a_prompt_that_is_taken_up_again_has_one_row():
+    track = track_of(
+        [
+            (0.5, 0, PromptArrived(7, TEXT), [Persist(PromptArrived(7, TEXT))], 0, 1, 0, 1),
+            (3.0, 0, PromptArrived(7, TEXT, attempt=1), [], 0, 1, 0, 1),
+            (3.5, 0, PromptArrived(8, TEXT, attempt=2), [], 0, 1, 0, 2),
+            (4.0, 0, ServiceEnded(TASK, TEXT), [Persist(Expire(7)), Expire(7)], 0, 0, 0, 1),
+        ],
+        ["0"],
+        5.0,
+    )
+    assert track.prompts.number.tolist() == [7, 8]
+    assert track.prompts.arrived_s.tolist() == [0.5, 3.5]
+    assert track.prompts.outcome.tolist() == [EXPIRED, UNFINISHED]
+    assert little(track) < 1e-12
 
 
 def test_a_prompt_that_ends_without_having_arrived_is_a_bug():

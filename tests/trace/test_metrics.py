@@ -9,6 +9,7 @@ from dmoa.trace import (
     Meter,
     layer_times_s,
     link_delay_s,
+    little,
     measure,
     prompt_waiting_time_s,
     series,
@@ -73,10 +74,20 @@ def test_what_did_not_happen_has_no_mean():
 
 def test_refused_and_failed_prompts_are_counted_apart():
     plan = layered(1, 1, join=Join(4.0))
-    entries = run(complete(2, plan, queue_max=0), [(0.0, 0), (0.5, 0), (0.6, 1)], lambda _: 1.0)
+    entries = run(complete(2, plan, queue_max=2), [(0.0, 0), (0.5, 0), (0.6, 1)], lambda _: 1.0)
     found = measure(track_of(entries, ["0", "1"], 20.0))
-    assert found.arrived == found.answered + found.failed + found.refused == 3
+    assert found.arrived == found.answered + found.failed + found.expired + found.refused == 3
     assert found.refused == 2
+
+
+def test_expired_prompts_are_counted_apart_and_have_left_when_they_expired():
+    plan = layered(1, 1, deadline_s=3.5)
+    entries = run(complete(2, plan), [(0.0, 0), (0.0, 0), (5.0, 1)], lambda _: 1.0)
+    track = track_of(entries, ["0", "1"], 20.0)
+    found = measure(track)
+    assert (found.arrived, found.answered, found.expired, found.failed) == (3, 2, 1, 0)
+    assert found.throughput_hz.tolist() == [1 / 20, 1 / 20]
+    assert little(track) < 1e-12
 
 
 @pytest.mark.parametrize(
