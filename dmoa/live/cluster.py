@@ -15,13 +15,15 @@ DEFAULT_FOLDER = "dmoa-cluster"
 
 
 class ClusterNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A node of a local cluster: its name, its folder and the addresses in its node.toml."""
+    """A node of a local cluster: its name, its folder and its addresses."""
 
     name: str
     folder: Path
     listen: str = ""
+    """Where it hears its peers, as its files say."""
     gateway_listen: str = ""
-    engine: str = ""
+    """Where its door is, as its files say."""
+    secret_key: str = "secret.key"  # noqa: S105 - the name of a file
 
     @property
     def config_file(self) -> Path:
@@ -39,9 +41,14 @@ class ClusterNode(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "pid"
 
     @property
+    def key_file(self) -> Path:
+        """Its secret key."""
+        return self.folder / self.secret_key
+
+    @property
     def url(self) -> str:
-        """Where clients find it, without a slash at the end."""
-        host, _, port = self.gateway_listen.rpartition(":")
+        """Where clients on this machine find it, without a slash at the end."""
+        host, _, port = self.gateway_listen.rpartition("//")[2].rpartition(":")
         # Who listens everywhere is asked at the loopback address.
         host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - not bound
         return f"http://{host}:{port}"
@@ -110,7 +117,7 @@ def read_cluster(folder: Path) -> Cluster:
     folder = folder.absolute()
     peers = _table(_table(_read(cluster_file(folder)), "live"), "peers")
     order = {name: position for position, name in enumerate(peers)}
-    found = [_read_node(path) for path in sorted(folder.glob("nodes/*/node.toml"))]
+    found = [_read_node(path, peers) for path in sorted(folder.glob("nodes/*/node.toml"))]
     if not found:
         raise ScenarioError(
             "the cluster has no node on this machine",
@@ -121,14 +128,21 @@ def read_cluster(folder: Path) -> Cluster:
     return Cluster(folder=folder, nodes=tuple(found))
 
 
-def _read_node(path: Path) -> ClusterNode:
+def _read_node(path: Path, peers: dict[str, Any]) -> ClusterNode:
+    """Take a node's name and addresses out of its file; what it leaves out is the cluster's."""
     data = _read(path)
-    texts = {key: data.get(key, "") for key in ("name", "listen", "gateway_listen", "engine")}
+    name = data.get("name", path.parent.name)
+    peer = _table(peers, name) if isinstance(name, str) else {}
+    texts = {
+        "name": name,
+        "listen": data.get("listen", peer.get("address", "")),
+        "gateway_listen": data.get("gateway_listen", peer.get("gateway", "")),
+        "secret_key": data.get("secret_key", "secret.key"),
+    }
     for key, value in texts.items():
         if not isinstance(value, str):
             raise ScenarioError("must be a text", path=f"{path}: {key}", given=value)
-    name = texts.pop("name") or path.parent.name
-    return ClusterNode(name=name, folder=path.parent, **texts)
+    return ClusterNode(folder=path.parent, **texts)
 
 
 def _read(path: Path) -> dict[str, Any]:

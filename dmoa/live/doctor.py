@@ -67,11 +67,12 @@ def examine(folder: Path | None, machine: Machine | None = None) -> list[Finding
     """
     machine = machine or Machine()
     patient, findings = _patient(folder)
-    findings[:0] = [
+    findings = [
         _python(machine),
         _curve(machine),
         _http(machine),
         *(_llama(machine) if patient.llama else ()),
+        *findings,
     ]
     sizes: dict[str, int] = {}
     for engine in _different(patient.engines):
@@ -83,7 +84,6 @@ def examine(folder: Path | None, machine: Machine | None = None) -> list[Finding
     ]
     if patient.cluster is not None:
         findings += _ports(machine, patient.cluster)
-        findings += [_key(node) for node in patient.cluster.nodes]
     return findings
 
 
@@ -97,13 +97,16 @@ def _patient(folder: Path | None) -> tuple[Patient, list[Finding]]:
         cluster = read_cluster(folder)
     except ScenarioError as error:
         return Patient(None, (EngineSpec(),)), [_broken("cluster", error)]
-    engines, findings = [], []
-    for node in cluster.nodes:
+    engines: list[EngineSpec] = []
+    findings = [_key(node) for node in cluster.nodes]
+    for node, key in zip(cluster.nodes, list(findings), strict=True):
         try:
             engines.append(read_node(node.config_file).engine)
         except ScenarioError as error:
-            findings.append(_broken(f"node {node.name}", error))
-    return Patient(cluster, tuple(engines)), findings
+            # A node cannot be read without its key, which has been told already.
+            if key.state == "ok":
+                findings.append(_broken(f"node {node.name}", error))
+    return Patient(cluster, tuple(engines) or (EngineSpec(),)), findings
 
 
 def _broken(check: str, error: ScenarioError) -> Finding:
@@ -306,8 +309,8 @@ def _ports(machine: Machine, cluster: Cluster) -> Iterator[Finding]:
 
 def _port(machine: Machine, text: str) -> tuple[str, str] | None:
     """Say what is wrong with an address, and its port."""
-    host, _, port = text.removeprefix("tcp://").rpartition(":")
-    if not port.isdecimal() or not 0 <= int(port) <= 65535:
+    host, _, port = text.rpartition("//")[2].rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
         return f"{text} is no address (expected host:port)", "0"
     host = {"*": "0.0.0.0"}.get(host, host.strip("[]"))  # noqa: S104 - what the file says
     problem = machine.port_problem(host, int(port)) if int(port) else ""
@@ -316,7 +319,7 @@ def _port(machine: Machine, text: str) -> tuple[str, str] | None:
 
 def _key(node: ClusterNode) -> Finding:
     """Look at the mode of a node's secret key, without reading the key."""
-    path = node.folder / "secret.key"
+    path = node.key_file
     check = f"key of {node.name}"
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -325,7 +328,7 @@ def _key(node: ClusterNode) -> Finding:
             check=check,
             state="missing",
             found=f"{path}: {(error.strerror or '').lower()}",
-            remedy="dmoa keys --help",
+            remedy="`dmoa keys` makes a new pair",
         )
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         return Finding(

@@ -11,8 +11,8 @@ import httpx
 
 from dmoa.live.cluster import ClusterNode
 
-#: A ready node answers within this time; one that loads a model may be slow, s.
-ANSWER_S = 2.0
+#: A node that does not say within this time whether it is ready hangs, s.
+ANSWER_S = 12.0
 #: Between two questions, s.
 ASK_AGAIN_S = 0.2
 CAUSE_CHARACTERS_MAX = 300
@@ -46,7 +46,7 @@ async def until_ready(
         while True:
             gone = lost()
             asked = [node for node in waiting if node.name not in gone]
-            answers = await asyncio.gather(*(why_not_ready(client, node.url) for node in asked))
+            answers = await asyncio.gather(*(why_not_ready(client, node) for node in asked))
             causes = {node.name: why for node, why in zip(asked, answers, strict=True) if why}
             waiting = [node for node in waiting if node.name in causes or node.name in gone]
             if not causes or time.monotonic() >= end_s:
@@ -57,18 +57,18 @@ async def until_ready(
             await asyncio.sleep(ASK_AGAIN_S)
 
 
-async def why_not_ready(client: httpx.AsyncClient, url: str) -> str:
+async def why_not_ready(client: httpx.AsyncClient, node: ClusterNode) -> str:
     """Ask a node why it is not ready; empty if it is."""
     try:
-        answer = await client.get(f"{url}/ready")
-    except (httpx.ConnectError, httpx.InvalidURL):
+        answer = await client.get(f"{node.url}/ready")
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL):
         return "starting, its door is not open yet"
     except httpx.HTTPError:
         return f"its door is open, but it has not answered for {ANSWER_S:g} s"
     if answer.status_code == httpx.codes.OK:
         return ""
     try:
-        said = _reason(answer.json())
+        said = _reason(answer.json()).removeprefix(f"node {node.name} is not ready: ")
     except ValueError:
         said = ""
     return said[:CAUSE_CHARACTERS_MAX] or f"it answers with status {answer.status_code}"
