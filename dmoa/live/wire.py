@@ -1,0 +1,163 @@
+"""What stands on the wire: ``[header][body]``, both plain MessagePack.
+
+The header is ``[version, kind, sent_s, incarnation]``: ``kind`` is "message", "hello" or
+"leaving", ``sent_s`` the sender's clock in seconds, ``incarnation`` the number of its start. The
+body is a tagged message of the core, ``[hears]`` of a hello, or empty. Whatever the bytes, reading
+them ends in a letter or in a ``PeerError``, and takes memory in proportion to their number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal, final
+
+import msgspec
+
+from dmoa.core.messages import Message, Response, Task
+from dmoa.errors import PeerError
+
+PROTOCOL_VERSION = 1
+FRAMES = 2
+CLOCK_MAX_S = 1e10
+"""A clock or a deadline beyond three centuries is nonsense, and sums of such could overflow."""
+
+Incarnation = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""Which start of a node speaks: each has a higher number than the one before."""
+
+
+@final
+class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Who speaks when: everything about a letter but its content and its sender's name."""
+
+    version: int
+    kind: Literal["message", "hello", "leaving"]
+    sent_s: float
+    incarnation: Incarnation
+
+
+@final
+class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """I am here. ``hears``: the incarnation of yours that I hear, None if I hear none."""
+
+    hears: Incarnation | None = None
+
+
+@final
+class Leaving(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """I am about to go, on purpose."""
+
+
+@final
+class Letter(msgspec.Struct, frozen=True, gc=False):
+    """What came: its header and its body."""
+
+    sent_s: float
+    incarnation: int
+    body: Message | Hello | Leaving
+
+
+@final
+class _Versioned(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """All that is known of the headers of other protocol versions."""
+
+    version: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_headers = msgspec.msgpack.Decoder(Header)
+_versions = msgspec.msgpack.Decoder(_Versioned)
+_messages = msgspec.msgpack.Decoder(Message)
+_hellos = msgspec.msgpack.Decoder(Hello)
+_leavings = msgspec.msgpack.Decoder(Leaving)
+
+# UnicodeDecodeError: msgspec lets it out of a text that is not UTF-8, although it is no
+# DecodeError; it is a ValueError, as DecodeError is. RecursionError: arrays in arrays in arrays.
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
+
+def encode(
+    body: Message | Hello | Leaving, *, sent_s: float, incarnation: int
+) -> tuple[bytes, bytes]:
+    """Write a letter as two frames.
+
+    Args:
+        body: A message of the core, or a word of the transport itself.
+        sent_s: The sender's clock, seconds.
+        incarnation: Which start of the sender speaks.
+
+    Raises:
+        PeerError: The body cannot stand on the wire, for no peer could read it: a text that is
+            not Unicode, or an integer beyond 64 bits.
+
+    >>> header, body = encode(Hello(hears=7), sent_s=0.5, incarnation=3)
+    >>> body
+    b'\\x91\\x07'
+    """
+    kind: Literal["message", "hello", "leaving"] = "message"
+    if isinstance(body, Hello):
+        kind = "hello"
+    elif isinstance(body, Leaving):
+        kind = "leaving"
+    try:
+        return _encode(Header(PROTOCOL_VERSION, kind, sent_s, incarnation)), _encode(body)
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise PeerError(f"a message cannot be written for the wire: {error}") from None
+
+
+def decode(frames: Sequence[bytes]) -> Letter:
+    """Read a letter from its two frames.
+
+    Raises:
+        PeerError: They are not a letter of this protocol version, whatever else they are.
+
+    >>> decode(encode(Hello(), sent_s=0.5, incarnation=3))
+    Letter(sent_s=0.5, incarnation=3, body=Hello(hears=None))
+    """
+    if len(frames) != FRAMES:
+        raise PeerError(f"a letter has {FRAMES} frames, header and body, but {len(frames)} came")
+    try:
+        header = _headers.decode(frames[0])
+        if header.version != PROTOCOL_VERSION:
+            raise PeerError(
+                f"protocol version {header.version} came, but this node speaks {PROTOCOL_VERSION}"
+            )
+        body: Message | Hello | Leaving
+        if header.kind == "message":
+            body = _messages.decode(frames[1])
+            _check_seconds(body)
+        elif header.kind == "hello":
+            body = _hellos.decode(frames[1])
+        else:
+            body = _leavings.decode(frames[1])
+    except _UNREADABLE as error:
+        # An error may quote what came, up to a whole frame of anything.
+        raise PeerError(f"unreadable: {str(error)[:120]!r}") from None
+    if not -CLOCK_MAX_S <= header.sent_s <= CLOCK_MAX_S:  # false for NaN too
+        raise PeerError(f"a clock says a number of seconds, but {header.sent_s} came")
+    return Letter(header.sent_s, header.incarnation, body)
+
+
+def other_version(frames: Sequence[bytes]) -> int | None:
+    """Tell which other protocol version these frames say they are of; None if of none.
+
+    >>> other_version([msgspec.msgpack.encode([2, {"all": "else"}]), b""])
+    2
+    """
+    try:
+        version = _versions.decode(frames[0]).version
+    except (*_UNREADABLE, IndexError):
+        return None
+    return version if version != PROTOCOL_VERSION else None
+
+
+def _check_seconds(body: Message) -> None:
+    """Refuse times that are no numbers of seconds: they would poison every sum they enter."""
+    if isinstance(body, Task):
+        at_s = body.deadline_s
+        if at_s is not None and not -CLOCK_MAX_S <= at_s <= CLOCK_MAX_S:
+            raise PeerError(f"a deadline is a number of seconds, but {at_s} came")
+    elif isinstance(body, Response) and body.report is not None:
+        for taken_s in (body.report.service_time_s, body.report.mean_service_time_s):
+            if not (math.isfinite(taken_s) and taken_s >= 0.0):
+                raise PeerError(f"a service time is 0 or more seconds, but {taken_s} came")
