@@ -36,7 +36,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
         listen: Where it hears its peers, ``tcp://HOST:PORT``.
         gateway: Host and port of its HTTP door.
         api_keys_file: Keys of the door's clients; None: this machine alone needs none.
-        keys: Its key pair.
+        secret_key: File of its secret key.
+        keys: Its key pair, out of that file.
         state: Folder of its journal and traces.
         engine: What answers.
         peers: Whom it may ask and who may ask it, by name.
@@ -57,6 +58,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     listen: str
     gateway: Address
     api_keys_file: Path | None
+    secret_key: Path
     keys: KeyPair
     state: Path
     engine: EngineSpec
@@ -70,7 +72,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
 
     @property
-    def journal_file(self) -> Path:
+    def journal(self) -> Path:
         """Where its promises are kept."""
         return self.state / "journal.sqlite"
 
@@ -113,6 +115,7 @@ def read_node(path: Path) -> NodeConfig:
         listen=node.listen or own.address,
         gateway=gateway,
         api_keys_file=api_keys_file,
+        secret_key=secret,
         keys=_own_keys(node.name, secret, own, cluster, cluster_text),
         state=folder / node.state,
         engine=engine,
@@ -158,7 +161,7 @@ def _cluster_file(node: NodeFile, folder: Path) -> Path:
             given=node.cluster,
             remedy="give the path of cluster.toml, from the folder of this file",
         )
-    return file
+    return file.resolve()  # shown in messages, so without the dots
 
 
 def _node_file(data: dict[str, Any]) -> NodeFile:
