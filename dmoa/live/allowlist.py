@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import zmq
@@ -42,7 +42,7 @@ class PeerAddress(msgspec.Struct, frozen=True):
     public_key: str
     other_public_keys: tuple[str, ...] = ()
 
-    def keys(self) -> tuple[str, ...]:
+    def every_key(self) -> tuple[str, ...]:
         """Give every key the peer may come with, the likeliest first."""
         return (self.public_key, *self.other_public_keys)
 
@@ -72,15 +72,18 @@ class AllowList:
         own_key: This node's own public key, which no peer may have.
         peers: Peers by name.
 
+    Attributes:
+        names: The peer's name of each key that is let in.
+
     Raises:
         ScenarioError: An address or key is malformed, or two have the same key.
     """
 
     def __init__(self, own_key: str, peers: Mapping[str, PeerAddress]) -> None:
-        self._names: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         for name, peer in peers.items():
             check_address(peer.address, path=f"live.peers.{name}.address")
-            for key in peer.keys():
+            for key in peer.every_key():
                 self._add(own_key, name, key)
 
     def _add(self, own_key: str, name: str, key: str) -> None:
@@ -97,21 +100,13 @@ class AllowList:
                 given=key,
                 remedy="every node needs a key pair of its own: `dmoa keys` makes one",
             )
-        if self._names.setdefault(key, name) != name:
+        if self.names.setdefault(key, name) != name:
             raise ScenarioError(
-                f"peer {self._names[key]} has the same public key",
+                f"peer {self.names[key]} has the same public key",
                 path=path,
                 given=key,
                 remedy="every node needs a key pair of its own: `dmoa keys` makes one",
             )
-
-    def name_of(self, key: object) -> str | None:
-        """Give the name of the peer with this public key; None for a stranger."""
-        return self._names.get(key) if isinstance(key, str) else None
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the keys that are let in."""
-        return iter(self._names)
 
 
 class Authenticator:
@@ -139,7 +134,9 @@ class Authenticator:
     ) -> None:
         self._allowed, self._counters, self._log = allowed, counters, log
         per_s = limits.handshakes_per_s
-        self._haste = {key: Allowance(per_s=per_s, at_once=max(1.0, 10 * per_s)) for key in allowed}
+        self._haste = {
+            key: Allowance(per_s=per_s, at_once=max(1.0, 10 * per_s)) for key in allowed.names
+        }
         self._loop = asyncio.get_running_loop()
         self._asked = asyncio.Event()
         self._socket = context.socket(zmq.ROUTER)
@@ -190,7 +187,7 @@ class Authenticator:
         status, text, user = b"400", b"no such peer", b""
         if domain == ZAP_DOMAIN.encode() and mechanism == b"CURVE" and len(key_bytes) == KEY_BYTES:
             key = z85.encode(key_bytes).decode()
-            name = self._allowed.name_of(key)
+            name = self._allowed.names.get(key)
             if name is None:
                 self._refuse(address.decode(errors="replace"), key)
             elif not self._haste[key].take(self._loop.time()):

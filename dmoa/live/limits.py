@@ -40,7 +40,7 @@ class TransportLimits(msgspec.Struct, frozen=True, kw_only=True):
     send_queue_messages: Positive = 1_000
     send_queue_bytes: Positive = 8 << 20
     send_queue_age_s: Seconds = 10.0
-    socket_queue_messages: Positive = 64
+    socket_queue_messages: Positive = 32
     messages_per_s: Seconds = 10_000.0
     misbehaviours_max: Positive = 100
     mute_s: Seconds = 10.0

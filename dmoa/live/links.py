@@ -79,8 +79,6 @@ class Watch:
             for _ in range(EVENTS_AT_ONCE):
                 event = parse_monitor_message(self._events.recv_multipart(zmq.NOBLOCK))
                 self._hear(int(event["event"]), int(event["value"]))
-                if self._events.closed:
-                    return
         except zmq.Again:
             return
         self._loop.call_soon(self._drain)
@@ -139,7 +137,7 @@ class Link:
 
     def _open(self) -> None:
         """Begin to connect."""
-        keys = self._address.keys()
+        keys = self._address.every_key()
         socket = self._socket = self._context.socket(zmq.DEALER)
         configure(socket, self._keys, self._limits)
         socket.curve_serverkey = keys[self._key_turn % len(keys)].encode()
@@ -189,7 +187,8 @@ class Link:
 
     def _ready(self) -> None:
         """There may be room in the socket; asking for its events also takes note of them."""
-        if self._socket.events & zmq.POLLOUT and self._queue:
+        events = int(self._socket.getsockopt(zmq.EVENTS))
+        if events & zmq.POLLOUT and self._queue:
             self._flush()
 
     def send_now(self, frames: Frames) -> bool:
@@ -260,6 +259,8 @@ class Link:
     def _keep(self, counter: str, wanted: Callable[[_Waiting], bool]) -> None:
         """Keep the wanted messages, and count the others."""
         kept = deque(waiting for waiting in self._queue if wanted(waiting))
+        if len(kept) == len(self._queue):
+            return
         self._counters[counter] += len(self._queue) - len(kept)
         self._queue = kept
         self._queue_bytes = sum(len(each.frames[0]) + len(each.frames[1]) for each in kept)

@@ -4,9 +4,6 @@ One bound ROUTER hears everybody; one DEALER per peer speaks. Who speaks is what
 found out about the connection, whatever a message claims. What comes is material from others: it
 is read, counted and dropped, or delivered; it never raises, and it never costs more than the
 limits say.
-
-One cost is ZeroMQ's own: it collects a message's frames until the last has come. A peer with an
-allowed key that sends frames without an end is therefore bounded only by its connection.
 """
 
 from __future__ import annotations
@@ -24,21 +21,21 @@ from dmoa.core.messages import Message, Task
 from dmoa.errors import PeerError, ScenarioError
 from dmoa.live import wire
 from dmoa.live.allowlist import (
-    ZAP_DOMAIN,
     AllowList,
     Authenticator,
     PeerAddress,
     check_address,
 )
 from dmoa.live.keys import KeyPair
-from dmoa.live.limits import Allowance, QuietLog, TransportLimits
-from dmoa.live.links import Context, Link, Watch, configure
+from dmoa.live.limits import QuietLog, TransportLimits
+from dmoa.live.links import Context, Link
 from dmoa.live.offsets import ClockOffset
 from dmoa.live.presence import Hearing, Presence
+from dmoa.live.receiver import Receiver
+
+__all__ = ["PeerAddress", "Transport", "TransportLimits"]
 
 TICKS_PER_HEARTBEAT = 4
-FRAMES_READ_MAX = wire.FRAMES + 1
-"""One frame more than a letter has tells that there are too many; the others are not kept."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,11 +47,6 @@ class _Peer:
         self.link = link
         self.presence = Presence(timeout_s=limits.heartbeat_timeout_s, at_s=at_s)
         self.offset = ClockOffset(limits.clock_window_s)
-        self.pace = Allowance(per_s=limits.messages_per_s, at_once=max(1.0, limits.messages_per_s))
-        most = float(limits.misbehaviours_max)
-        self.patience = Allowance(per_s=most / 60.0, at_once=most)
-        self.muted_until_s = float("-inf")
-        self.version = wire.PROTOCOL_VERSION
 
 
 class Transport:
@@ -105,6 +97,7 @@ class Transport:
         self._peers: dict[str, _Peer] = {}
         self._context: Context | None = None
         self._tick_handle: asyncio.TimerHandle | None = None
+        self._closing = False
         self._quiet = QuietLog(_log, self._limits.log_interval_s)
         self.counters: Counter[str] = Counter()
         self.misbehaviour: Counter[str] = Counter()
@@ -125,21 +118,22 @@ class Transport:
             counters=self.counters,
             log=self._quiet,
         )
-        router = self._router = self._context.socket(zmq.ROUTER)
-        configure(router, self._keys, self._limits)
-        router.curve_server = True
-        router.zap_domain = ZAP_DOMAIN.encode()
-        router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-        router.router_handover = False  # a second connection cannot take over a first one's place
-        router.ipv6 = "[" in self._listen
-        self._watch = Watch(router, self._hear_connection)
-        self._loop.add_reader(router.FD, self._drain)
+        self._receiver = Receiver(
+            self._context,
+            name=self._name,
+            keys=self._keys,
+            allowed=self._allowed,
+            limits=self._limits,
+            counters=self.counters,
+            misbehaviour=self.misbehaviour,
+            log=self._quiet,
+            on_letter=self._take,
+        )
         try:
-            router.bind(self._listen)
-        except zmq.ZMQError as error:
+            self.endpoint = self._receiver.bind(self._listen)
+        except ScenarioError:
             await self.close()
-            raise _cannot_bind(self._listen, error) from None
-        self.endpoint = router.last_endpoint.decode()
+            raise
         started_s = self._loop.time()
         for name, address in self._addresses.items():
             link = Link(
@@ -205,88 +199,10 @@ class Transport:
 
     # --- in ---------------------------------------------------------------------------------
 
-    def _drain(self) -> None:
-        """Read the messages that wait, but not so many that other work has to."""
-        if self._router.closed:
-            return
-        more = True
-        try:
-            for _ in range(self._limits.drain_messages):
-                self._receive()
-                if self._router.closed:
-                    return
-        except zmq.Again:
-            more = False
-        finally:  # ZeroMQ tells of waiting messages once only, whatever happened to this one
-            if more:
-                self._loop.call_soon(self._drain)
-
-    def _receive(self) -> None:
-        """Read one message."""
-        receive = self._router.recv
-        frame = receive(zmq.NOBLOCK, copy=False)  # the routing id: self-chosen, so worth nothing
-        frames: list[bytes] = []
-        size = longest = 0
-        while frame.more:
-            frame = receive(zmq.NOBLOCK, copy=False)
-            length = len(frame)
-            size += length
-            longest = max(longest, length)
-            if len(frames) < FRAMES_READ_MAX:
-                frames.append(frame.bytes)
-        name = self._allowed.name_of(frame.get("User-Id"))
-        if name is None:  # cannot be: the authenticator let it in
-            self.counters["refused_key"] += 1
-            return
-        self.counters["received"] += 1
-        self.counters["bytes_received"] += size
-        peer, at_s = self._peers[name], self._loop.time()
-        if self._listens(name, peer, at_s):
-            if len(frames) > wire.FRAMES:
-                self._misbehaved(name, peer, "too_many_frames", "a message has too many frames")
-            elif longest > self._limits.frame_bytes_max:
-                self._misbehaved(name, peer, "oversize", f"a frame has {longest} bytes")
-            else:
-                self._read(name, peer, frames, at_s)
-
-    def _listens(self, name: str, peer: _Peer, at_s: float) -> bool:
-        """Decide whether to read what a peer sends now."""
-        if at_s < peer.muted_until_s:
-            self.counters["muted"] += 1
-            return False
-        if peer.pace.take(at_s):
-            return True
-        self.counters["rate_limited"] += 1
-        self._quiet.warn(
-            ("pace", name),
-            at_s,
-            "%s sends more than %g messages per second; what is beyond is dropped",
-            name,
-            self._limits.messages_per_s,
-        )
-        return False
-
-    def _read(self, name: str, peer: _Peer, frames: list[bytes], at_s: float) -> None:
-        """Read a letter and act on it."""
-        try:
-            letter = wire.decode(frames)
-        except PeerError as error:
-            version = wire.other_version(frames)
-            if version is None:
-                self._misbehaved(name, peer, "malformed", str(error))
-                return
-            self.counters["wrong_version"] += 1
-            if version != peer.version:
-                peer.version = version
-                _log.warning(
-                    "%s speaks protocol version %d, this node %s speaks %d: "
-                    "install the same version of dmoa on both",
-                    name,
-                    version,
-                    self._name,
-                    wire.PROTOCOL_VERSION,
-                )
-            return
+    def _take(self, name: str, letter: wire.Letter) -> None:
+        """Act on a letter."""
+        peer = self._peers[name]
+        at_s = self._loop.time()
         hearing = peer.presence.hear(incarnation=letter.incarnation, at_s=at_s)
         if hearing is Hearing.STALE:
             self.counters["stale"] += 1
@@ -321,38 +237,6 @@ class Transport:
         else:
             peer.link.reopen()  # it is there now, so why wait for the next attempt
 
-    def _misbehaved(self, name: str, peer: _Peer, counter: str, what: str) -> None:
-        """Count a bad message, and stop listening to who sends too many of them."""
-        at_s = self._loop.time()
-        self.counters[counter] += 1
-        self.misbehaviour[name] += 1
-        self._quiet.warn((counter, name), at_s, "a message of %s was dropped: %s", name, what)
-        if not peer.patience.take(at_s):
-            peer.muted_until_s = at_s + self._limits.mute_s
-            self._quiet.warn(
-                ("mute", name),
-                at_s,
-                "%s sent too many bad messages; nothing of it is read for %g s",
-                name,
-                self._limits.mute_s,
-            )
-
-    def _hear_connection(self, event: int, _: int) -> None:
-        """Count what becomes of connections that others open to this node."""
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self.counters["accepted"] += 1
-        elif event == zmq.EVENT_DISCONNECTED:
-            self.counters["ended"] += 1
-        elif event != zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # that one the authenticator counts
-            self.counters["refused_handshake"] += 1
-            self._quiet.warn(
-                ("handshake", ""),
-                self._loop.time(),
-                "something without encryption or with another protocol connected to %s "
-                "and was refused",
-                self.endpoint,
-            )
-
     # --- time -------------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -361,7 +245,6 @@ class Transport:
         stall_s = at_s - self._ticked_s - self._tick_s
         self._ticked_s = at_s
         self._tick_handle = self._loop.call_later(self._tick_s, self._tick)
-        self._drain()
         hello = self._ticks % TICKS_PER_HEARTBEAT == 0
         self._ticks += 1
         for name, peer in self._peers.items():
@@ -387,33 +270,15 @@ class Transport:
 
     async def close(self) -> None:
         """Tell all peers that this node leaves, and be gone within ``linger_s``."""
-        if self._context is None or self._context.closed or self._router.closed:
+        if self._context is None or self._closing:
             return
+        self._closing = True
         if self._tick_handle is not None:
             self._tick_handle.cancel()
         for name, peer in self._peers.items():
             self._say(name, wire.Leaving())
             peer.link.close()
-        self._watch.close()
-        self._loop.remove_reader(self._router.FD)
-        self._router.close(0)
+        self._receiver.close()
         await self._authenticator.close()
         # It waits until what lingers is delivered or its time is over.
         await asyncio.to_thread(self._context.term)
-
-
-def _cannot_bind(listen: str, error: zmq.ZMQError) -> ScenarioError:
-    """Say why an address cannot be bound, and what helps."""
-    if error.errno == zmq.EADDRINUSE:
-        return ScenarioError(
-            "the port is in use",
-            path="listen",
-            given=listen,
-            remedy="stop the process that has it, or choose another port here and in cluster.toml",
-        )
-    return ScenarioError(
-        f"this machine cannot listen there: {error.strerror.lower()}",
-        path="listen",
-        given=listen,
-        remedy="give an address of this machine, for example tcp://127.0.0.1:7401",
-    )

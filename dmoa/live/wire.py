@@ -79,7 +79,7 @@ _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 def encode(
     body: Message | Hello | Leaving, *, sent_s: float, incarnation: int
 ) -> tuple[bytes, bytes]:
-    """Write a letter as two frames.
+    r"""Write a letter as two frames.
 
     Args:
         body: A message of the core, or a word of the transport itself.
@@ -92,7 +92,7 @@ def encode(
 
     >>> header, body = encode(Hello(hears=7), sent_s=0.5, incarnation=3)
     >>> body
-    b'\\x91\\x07'
+    b'\x91\x07'
     """
     kind: Literal["message", "hello", "leaving"] = "message"
     if isinstance(body, Hello):
@@ -124,8 +124,7 @@ def decode(frames: Sequence[bytes]) -> Letter:
             )
         body: Message | Hello | Leaving
         if header.kind == "message":
-            body = _messages.decode(frames[1])
-            _check_seconds(body)
+            body = _check_seconds(_messages.decode(frames[1]))
         elif header.kind == "hello":
             body = _hellos.decode(frames[1])
         else:
@@ -151,7 +150,7 @@ def other_version(frames: Sequence[bytes]) -> int | None:
     return version if version != PROTOCOL_VERSION else None
 
 
-def _check_seconds(body: Message) -> None:
+def _check_seconds(body: Message) -> Message:
     """Refuse times that are no numbers of seconds: they would poison every sum they enter."""
     if isinstance(body, Task):
         at_s = body.deadline_s
@@ -161,3 +160,4 @@ def _check_seconds(body: Message) -> None:
         for taken_s in (body.report.service_time_s, body.report.mean_service_time_s):
             if not (math.isfinite(taken_s) and taken_s >= 0.0):
                 raise PeerError(f"a service time is 0 or more seconds, but {taken_s} came")
+    return body
