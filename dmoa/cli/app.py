@@ -25,9 +25,14 @@ COMMANDS = (
     "presets",
     "replay",
     "export",
+    "up",
+    "down",
+    "node",
     "ask",
     "chat",
     "status",
+    "logs",
+    "doctor",
 )
 
 

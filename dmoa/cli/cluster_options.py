@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import rich_click
 
 from dmoa.live.cluster import DEFAULT_FOLDER
 
-__all__ = ["DEFAULT_FOLDER", "dir_option", "grace_option"]
+__all__ = ["DEFAULT_FOLDER", "dir_argument", "dir_option", "grace_option"]
 
 Function = Callable[..., Any]
 
@@ -27,6 +28,17 @@ def dir_option(function: Function) -> Function:
         metavar="DIR",
         help="Folder of the cluster.",
     )(function)
+
+
+def dir_argument(folder: Path) -> str:
+    """Write ``--dir`` for a command that is shown, with a space before it; empty if not needed.
+
+    >>> dir_argument(Path("dmoa-cluster")), dir_argument(Path("my cluster"))
+    ('', " --dir 'my cluster'")
+    """
+    if folder.absolute() == Path(DEFAULT_FOLDER).absolute():
+        return ""
+    return f" --dir {shlex.quote(str(folder))}"
 
 
 def grace_option(function: Function) -> Function:

@@ -45,8 +45,8 @@ def command(
     """
     import faulthandler  # the help page does without them
 
+    from dmoa.gateway.node_process import run_node
     from dmoa.live import logs
-    from dmoa.live.node_process import run_node
 
     if not config.is_file():
         raise ScenarioError(

@@ -87,11 +87,10 @@ def run(
     )
     pid_files.write_pid(lock, os.getpid())
     try:
-        asyncio.run(_run(cluster, supervisor, beside))
+        return asyncio.run(_run(cluster, supervisor, beside))
     finally:
         cluster.report_file.unlink(missing_ok=True)
         pid_files.release(lock)
-    return supervisor.stopping
 
 
 def detach(cluster: Cluster, lock: int, arguments: list[str]) -> None:
@@ -149,7 +148,7 @@ def lost_with_supervisor(cluster: Cluster) -> dict[str, str]:
     return lost_nodes(reports)
 
 
-async def _run(cluster: Cluster, supervisor: Supervisor, beside: Beside | None) -> None:
+async def _run(cluster: Cluster, supervisor: Supervisor, beside: Beside | None) -> bool:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -178,6 +177,7 @@ async def _run(cluster: Cluster, supervisor: Supervisor, beside: Beside | None) 
         if task is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        return supervisor.stopping
     finally:
         # Whatever went wrong here: no node is left behind without having been told to leave.
         supervisor.stop()
