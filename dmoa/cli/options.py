@@ -102,28 +102,46 @@ def scenario_options_but_plan(function: Function) -> Function:
 
 def _scenario_options(function: Function, keys: tuple[Key, ...]) -> Function:
     @functools.wraps(function)
-    def command(source: str | None, sets: tuple[str, ...], **rest: Any) -> Any:
-        given = _take_given(rest, keys)
+    def command(
+        source: str | None, given: dict[str, Any], sets: tuple[str, ...], **rest: Any
+    ) -> Any:
         return function(scenario=build_scenario(source, given, sets), **rest)
+
+    return source_options(command, keys)
+
+
+def source_options(function: Function, keys: tuple[Key, ...] = KEYS) -> Function:
+    """Add the same without building a scenario yet.
+
+    The command gets what `build_scenario` takes: ``source``, ``given`` and ``sets``.
+    """
+    return click.argument("source", metavar="[SCENARIO]", required=False)(
+        value_options(function, keys)
+    )
+
+
+def value_options(function: Function, keys: tuple[Key, ...]) -> Function:
+    """Add ``--set`` and the options of some keys; the command gets ``sets`` and ``given``."""
+
+    @functools.wraps(function)
+    def command(**rest: Any) -> Any:
+        given = _take_given(rest, keys)
+        return function(given=given, **rest)
 
     decorated = _set_option(command)
     for key in reversed(keys):
         decorated = _option(key)(decorated)
-    return click.argument("source", metavar="[SCENARIO]", required=False)(decorated)
+    return decorated
 
 
 def overlay_options(function: Function) -> Function:
     """Add an overlay argument and the options it may need; the command gets ``scenario``."""
 
     @functools.wraps(function)
-    def command(topology: str, sets: tuple[str, ...], **rest: Any) -> Any:
-        given = _take_given(rest, OVERLAY_KEYS)
+    def command(topology: str, given: dict[str, Any], sets: tuple[str, ...], **rest: Any) -> Any:
         return function(scenario=build_overlay_scenario(topology, given, sets), **rest)
 
-    decorated = _set_option(command)
-    for key in reversed(OVERLAY_KEYS):
-        decorated = _option(key)(decorated)
-    return click.argument("topology", metavar="NAME|FILE")(decorated)
+    return click.argument("topology", metavar="NAME|FILE")(value_options(command, OVERLAY_KEYS))
 
 
 def json_option(function: Function) -> Function:

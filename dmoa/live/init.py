@@ -15,7 +15,13 @@ import msgspec
 
 from dmoa.errors import ScenarioError
 from dmoa.live.cluster import cluster_file
-from dmoa.live.init_files import NodeLayout, cluster_text, default_model, node_text
+from dmoa.live.init_files import (
+    NodeLayout,
+    absolute_model,
+    cluster_text,
+    default_model,
+    node_text,
+)
 from dmoa.live.keys import KeyPair, make_keys, write_secret
 from dmoa.live.weights import resolve_weights
 from dmoa.scenario import Scenario, Setup, load
@@ -50,9 +56,10 @@ NODES = 4
 
 
 class ClusterLayout(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a new cluster is, and its nodes in the overlay's order."""
+    """Where a new cluster is, what its nodes answer with, and they, in the overlay's order."""
 
     folder: Path
+    model: str
     nodes: tuple[NodeLayout, ...]
     notes: tuple[str, ...]
 
@@ -97,7 +104,8 @@ def init_cluster(
             path=str(folder),
             remedy="start it with `dmoa up`, or name another folder",
         )
-    models, places = dict(node_models or {}), dict(hosts or {})
+    models = {name: absolute_model(own) for name, own in (node_models or {}).items()}
+    model, places = absolute_model(model) if model is not None else None, dict(hosts or {})
     scenario, overlay_file = _scenario(folder, dict(values or {}), engine, model)
     setup = resolve_weights(scenario)
     _check_nodes(setup, {**models, **places}, places, base_port)
@@ -118,7 +126,20 @@ def init_cluster(
             place.mkdir(parents=True)
             (place / "node.toml").write_text(texts[node.folder], encoding="utf-8")
             write_secret(place / "secret.key", keys)
-    return ClusterLayout(folder=folder, nodes=tuple(node for node, _ in nodes), notes=setup.notes)
+    layout = tuple(node for node, _ in nodes)
+    return ClusterLayout(
+        folder=folder,
+        model=model or default_model(engine) or engine,
+        nodes=layout,
+        notes=(*setup.notes, *_notes(layout)),
+    )
+
+
+def _notes(nodes: Sequence[NodeLayout]) -> Iterator[str]:
+    here = [node.name for node in nodes if node.gateway is not None]
+    if 0 < len(here) < len(nodes):
+        who = "1 node is" if len(here) == 1 else f"{len(here)} nodes are"
+        yield f"{who} at {LOOPBACK}, where no other machine can reach them: {some(here)}"
 
 
 @contextmanager

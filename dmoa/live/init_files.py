@@ -70,6 +70,17 @@ def default_model(engine: Kind) -> str | None:
     return DEFAULT_MODEL if engine == "llama" else None
 
 
+def absolute_model(reference: str) -> str:
+    """Make a path to a model hold in any folder; what is no path stays as it is.
+
+    >>> absolute_model("hf:owner/repository/file.gguf"), absolute_model("qwen3:0.6b")
+    ('hf:owner/repository/file.gguf', 'qwen3:0.6b')
+    """
+    if reference.startswith(("package:", "hf:")) or not reference.endswith(".gguf"):
+        return reference
+    return str(Path(reference).expanduser().absolute())
+
+
 def cluster_text(scenario: Scenario, nodes: Sequence[NodeLayout]) -> str:
     """Write the cluster file: what differs from the defaults, and all of ``[live]``."""
     values, usual = to_dict(scenario), to_dict(Scenario())
@@ -131,7 +142,7 @@ def node_text(node: NodeLayout, url: str | None, api_key_env: str | None) -> str
         _line("cluster", "../../cluster.toml", "the same file on all nodes"),
         _line("listen", node.listen, "where its peers find it; only those in the cluster file"),
         _line("gateway_listen", node.gateway_listen, "its HTTP door; here clients need no key"),
-        "# " + _line("api_keys_file", "api.keys", "keys of clients; needed beyond 127.0.0.1"),
+        _line("# api_keys_file", "api.keys", "keys of clients; needed beyond 127.0.0.1"),
         _line("secret_key", "secret.key", "proves that it is this node; stays on this machine"),
         _line("state", ".", "folder of its journal and traces"),
         _ENGINE,
@@ -142,12 +153,13 @@ def node_text(node: NodeLayout, url: str | None, api_key_env: str | None) -> str
         lines.append(_line("url", url, "the server's, with its /v1"))
     if api_key_env is not None:
         lines.append(_line("api_key_env", api_key_env, "holds the server's key"))
-    lines += ["# " + _line(*more) for more in _MORE[node.engine]]
+    lines += [_line(f"# {key}", *more) for key, *more in _MORE[node.engine]]
     lines.append("\n[limits]\n")
-    lines += ["# " + _line(*limit) for limit in _LIMITS]
+    lines += [_line(f"# {key}", *more) for key, *more in _LIMITS]
     return "".join(lines)
 
 
 def _line(key: str, value: object, comment: str) -> str:
+    """Write a key with its comment; a key that is only proposed comes with ``#`` before it."""
     text = f"{key} = {toml_value(value)}"
     return f"{text.ljust(_COMMENT_COLUMN)}  # {comment}\n" if comment else f"{text}\n"
