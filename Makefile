@@ -9,6 +9,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 FIGURES := dmoa-figures
+CLUSTER := dmoa-cluster
 # A Python of your choice: make demo PYTHON=/opt/python3.13/bin/python3
 PYTHON ?=
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
@@ -31,6 +32,13 @@ help: ## Show this list
 demo: $(VENV)/.base ## Simulate a ring of 8 nodes; figures in ./dmoa-figures
 	@$(BIN)/dmoa simulate --topology ring --figures $(FIGURES)
 	@printf '\nThe figures are in %s\n' "$$PWD/$(FIGURES)"
+
+.PHONY: live
+live: $(VENV)/.llama ## Run four real nodes with real models, ask them a question, stop them
+	@$(BIN)/dmoa up --topology ring --nodes 4 --dir $(CLUSTER) --detach
+	@trap '$(BIN)/dmoa down --dir $(CLUSTER)' EXIT; \
+	$(BIN)/dmoa ask --dir $(CLUSTER) --show 'Why does the sky look blue?' && \
+	$(BIN)/dmoa status --dir $(CLUSTER)
 
 # --- the gates ------------------------------------------------------------------------------
 
@@ -130,7 +138,12 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	@printf 'Installing dmoa with what its gates need (a few minutes)\n'
-	@$(PIP) install --editable '.[dev]'
+$(VENV)/.llama: pyproject.toml constraints.txt | $(BIN)/python
+	@printf 'Installing dmoa with llama.cpp (built once: about ten minutes on two cores)\n'
+	@$(PIP) install --editable '.[llama]'
 	@touch $@ $(VENV)/.base
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@printf 'Installing dmoa with what its gates need (llama.cpp is built once: ten minutes)\n'
+	@$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/.base $(VENV)/.llama
