@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,25 +13,11 @@ import numpy as np
 from dmoa.scenario import Scenario, Setup
 from dmoa.scenario.schema import Run
 from dmoa.study.bounds import Bound, bound, prepare
+from dmoa.study.observation import Observation, count_prompts, observe
 from dmoa.study.pool import cores, run_all
 from dmoa.study.replication import ENGINE, Job, Outcome, replicate
 from dmoa.study.results import NodeSummary, SimulationResult
-from dmoa.trace import (
-    ANSWERED,
-    EXPIRED,
-    FAILED,
-    REFUSED,
-    UNFINISHED,
-    Estimate,
-    Measures,
-    Track,
-    Verdict,
-    estimate,
-    judge,
-    little,
-    measure,
-    warm_up,
-)
+from dmoa.trace import Measures
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -85,13 +70,13 @@ def simulate(
     limit = bound(setup)
     run = setup.scenario.run
     outcomes = _run(setup, range(run.replications), workers, trace, progress)
-    seen = _observe(setup, outcomes)
+    seen = _seen(setup, outcomes)
     while _is_vague(run, seen):
         more = range(
             len(outcomes), min(2 * len(outcomes), run.replications_max or REPLICATIONS_MAX)
         )
         outcomes += _run(setup, more, workers, trace, progress)
-        seen = _observe(setup, outcomes)
+        seen = _seen(setup, outcomes)
     tracks, measures = seen.tracks, seen.measures
     return SimulationResult(
         engine=ENGINE,
@@ -100,11 +85,11 @@ def simulate(
         horizon_s=setup.horizon_s,
         warmup_s=seen.warmup_s,
         stationary=seen.stationary,
-        verdict=_verdict(setup, tracks, seen.stopped),
+        verdict=seen.verdict(),
         theory=limit,
         summary=seen.summary,
         nodes=_by_node(setup, limit, measures),
-        prompts=_count(tracks),
+        prompts=count_prompts(tracks),
         digest=_digest(outcomes),
         stopped=seen.stopped,
         notes=[*limit.notes, *_remarks(outcomes)],
@@ -113,31 +98,17 @@ def simulate(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """All replications so far, in their common window."""
-
-    tracks: tuple[Track, ...]
-    stopped: str | None
-    warmup_s: float
-    stationary: bool
-    measures: list[Measures]
-    summary: dict[str, Estimate]
+def _seen(setup: Setup, outcomes: list[Outcome]) -> Observation:
+    """Observe all replications so far, in their common window."""
+    return observe(
+        [outcome.track for outcome in outcomes],
+        setup.slots,
+        finite=setup.scenario.arrivals.process in FINITE,
+        stopped=next((outcome.stopped for outcome in outcomes if outcome.stopped), None),
+    )
 
 
-def _observe(setup: Setup, outcomes: list[Outcome]) -> _Seen:
-    tracks = tuple(outcome.track for outcome in outcomes)
-    stopped = next((outcome.stopped for outcome in outcomes if outcome.stopped), None)
-    warmup_s, stationary = _window(setup, tracks, stopped)
-    slots = np.array(setup.slots)
-    measures = []
-    for track in tracks:
-        little(track, warmup_s)
-        measures.append(measure(track, warmup_s, slots=slots))
-    return _Seen(tracks, stopped, warmup_s, stationary, measures, _summarise(measures))
-
-
-def _is_vague(run: Run, seen: _Seen) -> bool:
+def _is_vague(run: Run, seen: Observation) -> bool:
     """Tell whether the interval is still wider than was asked for, and more runs are allowed."""
     if run.relative_half_width is None or seen.stopped:
         return False
@@ -190,28 +161,6 @@ def expected_tasks(setup: Setup) -> float:
     return per_second * span_s * run.replications
 
 
-def _window(setup: Setup, tracks: tuple[Track, ...], stopped: str | None) -> tuple[float, bool]:
-    """Find where the observation window starts, and whether a steady state was seen."""
-    if stopped or setup.scenario.arrivals.process in FINITE:
-        return 0.0, False
-    return warm_up(tracks)
-
-
-def _verdict(setup: Setup, tracks: tuple[Track, ...], stopped: str | None) -> Verdict:
-    arrivals_end_s = None
-    if setup.scenario.arrivals.process in FINITE:
-        arrivals_end_s = max(float(track.prompts.arrived_s.max(initial=0.0)) for track in tracks)
-    found = judge(tracks, arrivals_end_s)
-    if stopped is None:
-        return found
-    return replace(found, status="unstable", reason=stopped, horizon_needed_s=None)
-
-
-def _summarise(measures: list[Measures]) -> dict[str, Estimate]:
-    rows = [one.summary() for one in measures]
-    return {name: estimate([row[name] for row in rows]) for name in rows[0]}
-
-
 def _by_node(setup: Setup, limit: Bound, measures: list[Measures]) -> list[NodeSummary]:
     utilization = np.mean([one.utilization for one in measures], axis=0)
     queue_length = np.mean([one.queue_length for one in measures], axis=0)
@@ -219,22 +168,6 @@ def _by_node(setup: Setup, limit: Bound, measures: list[Measures]) -> list[NodeS
         NodeSummary(name, limit.offered_load[i], float(utilization[i]), float(queue_length[i]))
         for i, name in enumerate(setup.names)
     ]
-
-
-def _count(tracks: tuple[Track, ...]) -> dict[str, int]:
-    """Count prompts by how they ended, over all replications and whole runs."""
-    outcome = np.concatenate([track.prompts.outcome for track in tracks])
-    counts = {
-        name: int((outcome == code).sum())
-        for name, code in (
-            ("answered", ANSWERED),
-            ("failed", FAILED),
-            ("expired", EXPIRED),
-            ("refused", REFUSED),
-            ("unfinished", UNFINISHED),
-        )
-    }
-    return {"arrived": len(outcome), **counts}
 
 
 def _digest(outcomes: list[Outcome]) -> str:
