@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ def print_result(result: SimulationResult, figures: Sequence[Path], trace: str |
     out.print(
         Panel(lines, title=title, title_align="left", border_style=STYLES[status], padding=(0, 1))
     )
-    out.print(_measures_table(result))
+    out.print(measures_table(result.summary, _theory(result)))
     out.print(
         "Means per node; waiting time per task, sojourn time per prompt; ≈ is an approximation.",
         style="dim",
@@ -70,13 +70,17 @@ def _verdict_lines(result: SimulationResult) -> Iterator[Text]:
     yield Text(f"Evidence: {verdict.reason}.", style="dim")
 
 
-def _measures_table(result: SimulationResult) -> Table:
-    table = tables.plain_table("mean", "theory", "measured", "95 % interval")
+def measures_table(
+    summary: Mapping[str, Estimate], theory: Mapping[str, str] | None = None
+) -> Table:
+    """Make the table of measures, with what theory says beside them where it is asked."""
+    said = () if theory is None else ("theory",)
+    table = tables.plain_table("mean", *said, "measured", "95 % interval")
     table.add_column("unit")
-    theory = _theory(result)
     for name, label, unit in MEASURES:
-        estimate = result.summary[name]
-        table.add_row(label, theory.get(name, ""), number(estimate.mean), _interval(estimate), unit)
+        estimate = summary[name]
+        expected = () if theory is None else (theory.get(name, ""),)
+        table.add_row(label, *expected, number(estimate.mean), _interval(estimate), unit)
     return table
 
 

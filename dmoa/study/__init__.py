@@ -3,6 +3,7 @@
 from dmoa.study.bounds import Bound, Sufficiency, bound, prepare
 from dmoa.study.capacities import at_rate, capacity
 from dmoa.study.grid import parse_grid, parse_grids
+from dmoa.study.measured import MeasuredNode, MeasuredResult, measure_traces
 from dmoa.study.replays import load_track, replay
 from dmoa.study.results import CapacityResult, NodeSummary, RateVerdict, SimulationResult
 from dmoa.study.simulation import expected_tasks, simulate
@@ -12,6 +13,8 @@ from dmoa.study.tidy import export_csv, load_sweep
 __all__ = [
     "Bound",
     "CapacityResult",
+    "MeasuredNode",
+    "MeasuredResult",
     "NodeSummary",
     "RateVerdict",
     "SimulationResult",
@@ -24,6 +27,7 @@ __all__ = [
     "export_csv",
     "load_sweep",
     "load_track",
+    "measure_traces",
     "parse_grid",
     "parse_grids",
     "prepare",
