@@ -47,7 +47,7 @@ def command(
     ctx: click.Context,
     folder: Path,
     *,
-    new_cluster: NewCluster,
+    new: NewCluster,
     detach: bool,
     timeout_s: float,
     grace_s: float,
@@ -61,12 +61,16 @@ def command(
     nodes in good order, a second one at once.
     """
     from dmoa.live import supervision  # the help page does without it
-    from dmoa.live.cluster import read_cluster
+    from dmoa.live.cluster import cluster_file, read_cluster
 
     if lock_fd is not None:
         ctx.exit(_supervise(read_cluster(folder), lock_fd, grace_s))
-    _make_or_agree(new_cluster, folder)
+    is_new = not cluster_file(folder).exists()
+    new.make_or_check(folder)
     cluster = read_cluster(folder)
+    if is_new:
+        count = len(cluster.nodes)
+        error_console().print(f"made a cluster of {count} nodes in {folder}", soft_wrap=True)
     lock = supervision.take_cluster(cluster)
     nodes = _check(cluster, lock)
     if detach:
@@ -74,33 +78,19 @@ def command(
     ctx.exit(_stay(cluster, nodes, lock, timeout_s, grace_s, as_json=as_json))
 
 
-def _make_or_agree(new_cluster: NewCluster, folder: Path) -> None:
-    """Make the cluster; if there is one already, see that the options say nothing else."""
-    from dmoa.cli.existing_cluster import check_agreement
-    from dmoa.live.cluster import cluster_file
-
-    if cluster_file(folder).exists():
-        check_agreement(new_cluster, folder)
-        return
-    layout = new_cluster.write(folder)
-    notes = error_console()
-    for note in layout.notes:
-        notes.print(f"note: {note}", style="yellow", soft_wrap=True)
-    notes.print(f"made a cluster of {len(layout.nodes)} nodes in {folder}", soft_wrap=True)
-
-
 def _check(cluster: Cluster, lock: int) -> list[Node]:
     """Read every node's files, so that what is wrong is told here and not in a log."""
     from dmoa.cli.up_page import Node
-    from dmoa.errors import DmoaError
     from dmoa.live import pid_files
     from dmoa.live.config import read_node
 
     try:
         read = [read_node(node.config_file) for node in cluster.nodes]
-    except DmoaError:
+    except BaseException:
         pid_files.release(lock)
         raise
+    for note in dict.fromkeys(note for config in read for note in config.notes):
+        error_console().print(f"note: {note}", style="yellow", soft_wrap=True)
     return [
         Node(name=config.name, url=node.url, engine=config.engine.kind, model=config.engine.model)
         for node, config in zip(cluster.nodes, read, strict=True)
