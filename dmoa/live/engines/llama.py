@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
 
 from dmoa.core import Options, Turn
 from dmoa.core.streams import derive
@@ -58,7 +57,7 @@ class Llama:
             llama-cpp-python is not installed.
     """
 
-    kind: Final = "llama"
+    kind = "llama"
     capabilities = Capabilities(grammar=True)
 
     def __init__(

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
 from dmoa.errors import ScenarioError
+from dmoa.live.machine import Machine
 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
-_MEMINFO = Path("/proc/meminfo")
 
 
-def total_bytes() -> int:
-    """Give what this process could have at most."""
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def memory_bytes() -> tuple[int | None, int | None]:
+    """Give what this process could have at most, and what is available of it; None is unknown."""
+    total, available = Machine().memory_bytes()
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
-        return min(physical, int(_CGROUP.read_text("ascii")))
-    return physical
-
-
-def available_bytes() -> int:
-    """Give what could be used without pushing others out; all, where the system does not say."""
-    with suppress(OSError, ValueError):
-        for line in _MEMINFO.read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return min(int(line.split()[1]) * 1024, total_bytes())
-    return total_bytes()
+        limit = int(_CGROUP.read_text("ascii"))
+        total = limit if total is None else min(limit, total)
+    return total, available
 
 
 def check_room(weights_bytes: int, cache_bytes: int, *, context_tokens: int) -> None:
@@ -38,12 +29,14 @@ def check_room(weights_bytes: int, cache_bytes: int, *, context_tokens: int) -> 
     Raises:
         ScenarioError: With what is needed and what is there.
     """
-    total, available = total_bytes(), available_bytes()
-    if weights_bytes + cache_bytes <= total and cache_bytes <= available:
+    total, available = memory_bytes()
+    short = total is not None and weights_bytes + cache_bytes > total
+    full = available is not None and cache_bytes > available
+    if not short and not full:
         return
     raise ScenarioError(
         f"not enough memory: the weights take {_mib(weights_bytes)} and a context of "
-        f"{context_tokens:,} tokens {_mib(cache_bytes)}, this machine has {_mib(total)}, of which "
+        f"{context_tokens:,} tokens {_mib(cache_bytes)}; this machine has {_mib(total)}, of which "
         f"{_mib(available)} are available",
         path="context_tokens",
         given=context_tokens,
@@ -51,5 +44,5 @@ def check_room(weights_bytes: int, cache_bytes: int, *, context_tokens: int) -> 
     )
 
 
-def _mib(size: int) -> str:
-    return f"{size / 2**20:,.0f} MiB"
+def _mib(size: int | None) -> str:
+    return "an unknown part" if size is None else f"{size / 2**20:,.0f} MiB"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
 
 from dmoa.core import Options
 from dmoa.core.streams import derive, uniform
@@ -35,8 +34,8 @@ class Scripted:
         truncate: Whether a prompt beyond the context is cut instead of refused.
     """
 
-    kind: Final = "scripted"
-    model: Final = "scripted"
+    kind = "scripted"
+    model = "scripted"
     capabilities = Capabilities()
 
     def __init__(
