@@ -118,6 +118,10 @@ def _ask_node(
                     raise
                 if time.monotonic() > give_up_s:
                     raise DmoaError(_not_back(doors, address, accepted, error)) from None
+            except KeyboardInterrupt:
+                if accepted is not None:
+                    listener.note(f"prompt {accepted.id} goes on; {_later(address, accepted)}")
+                raise
             time.sleep(RETRY_S)
 
 
@@ -135,9 +139,12 @@ def _answer(address: Address, accepted: Accepted, texts: list[str], end: Finishe
 def _not_back(doors: Doors, address: Address, accepted: Accepted, error: Unavailable) -> str:
     return (
         f"node {address.name} did not come back ({error}); prompt {accepted.id} goes on when it "
-        f"does: start it with `{doors.start_command()}`, then look at "
-        f"{address.url}/v1/dmoa/prompts/{accepted.id}"
+        f"does: start it with `{doors.start_command()}`; {_later(address, accepted)}"
     )
+
+
+def _later(address: Address, accepted: Accepted) -> str:
+    return f"its answer will be at {address.url}/v1/dmoa/prompts/{accepted.id}"
 
 
 def request_body(

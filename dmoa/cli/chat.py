@@ -104,7 +104,7 @@ class _Conversation:
             with self._teller:
                 self._last = ask(self._doors, body, self._teller)
         except KeyboardInterrupt:
-            self._tell("\nStopped waiting. If the prompt was accepted, it goes on without you.")
+            self._tell("Stopped waiting; this question is not part of the conversation.")
         except DmoaError as error:
             self._tell(f"error: {error}", style="red")
         else:

@@ -14,6 +14,8 @@ from dmoa.cli.output import console, duration, error_console
 from dmoa.gateway.client import Accepted, Event, Finished, Joined, Piece, Proposed, Waiting
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from dmoa.cli.asking import Answer
     from dmoa.live.door import Proposal
 
@@ -45,7 +47,7 @@ class Teller:
         self._layer, self._came = 1, 0
         self._streaming = False
         self._told_s = time.monotonic()
-        self._spinner = _Spinner() if self._err.is_terminal and not quiet else None
+        self._spinner = _Spinner(self._err) if self._err.is_terminal and not quiet else None
 
     def __enter__(self) -> Self:
         return self
@@ -128,9 +130,14 @@ class Teller:
             parts += [fields["model"], f"{fields['tokens']} tokens"]
             parts.append(duration(fields["service_time_s"]))
             parts += ["cut at its limit of tokens"] if fields["cut"] else []
-        self._out.rule(printable(" · ".join(parts)), align="left", style="dim")
+        self._head(" · ".join(parts))
         if not fields["missing"]:
             self._out.print(printable(fields["text"].strip()), soft_wrap=True)
+
+    def _head(self, text: str) -> None:
+        """Print a heading; unlike a rule of rich, it is never shortened."""
+        line = f"── {printable(text)} "
+        self._out.print(line.ljust(self._out.width, "─"), style="dim", soft_wrap=True)
 
     def _write(self, node: str, text: str) -> None:
         if self._quiet:
@@ -138,7 +145,7 @@ class Teller:
         if not self._streaming:
             self._end_wait()
             if self._show:
-                self._out.rule(f"answer · node {node}", align="left", style="dim")
+                self._head(f"answer · node {node}")
             text = text.lstrip()
         self._streaming = self._streaming or bool(text)
         sys.stdout.write(printable(text))
@@ -154,18 +161,18 @@ class Teller:
             return
         cause = self._cause(node)
         if self._spinner is not None:
-            self._spinner.show(f"{cause} – Ctrl-C stops waiting")
+            self._spinner.show(f"{cause}; Ctrl-C stops")
         elif reminder and time.monotonic() - self._told_s > REMIND_S:
-            self._progress(f"{cause}; `{self._status_command}` shows the queues")
+            self._progress(f"waiting: {cause}; `{self._status_command}` shows the queues")
 
     def _cause(self, node: str) -> str:
         plan = self._plan
         if plan is None or self._layer > plan.layers:
-            return f"waiting for node {node} to decode the answer"
+            return f"node {node} has the answer in its queue or decodes it"
         missing = max(plan.proposers + 1 - self._came, 1)
         return (
-            f"waiting for {missing} of {plan.proposers + 1} proposals of layer {self._layer} of "
-            f"{plan.layers}: they are in the queues of their nodes or being decoded"
+            f"layer {self._layer} of {plan.layers}: {missing} of {plan.proposers + 1} proposals "
+            "queued or being decoded"
         )
 
     def _end_wait(self) -> None:
@@ -182,15 +189,17 @@ class Teller:
 class _Spinner:
     """A line on the terminal that says what is waited for, and for how long by now."""
 
-    def __init__(self) -> None:
+    def __init__(self, target: Console) -> None:
         from rich import progress  # needed on a terminal alone
 
         self._bar = progress.Progress(
             progress.SpinnerColumn(),
             progress.TextColumn("{task.description}", markup=False),
             progress.TimeElapsedColumn(),
-            console=error_console(),
+            console=target,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._text = ""
 

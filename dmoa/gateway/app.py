@@ -69,29 +69,33 @@ class _Views:
 
     def __init__(self, door: Door, limits: GatewayLimits) -> None:
         self._door, self._limits = door, limits
-        self._models = {
+        self._born = int(time.time())
+
+    def _models(self) -> dict[str, dict[str, Any]]:
+        alone = f"answered by {self._door.model} on node {self._door.name} alone"
+        return {
             NETWORK: self._model(NETWORK, "answered by the network: proposed, then aggregated"),
-            LOCAL: self._model(LOCAL, f"answered by {door.model} on node {door.name} alone"),
+            LOCAL: self._model(LOCAL, alone),
         }
 
     def _model(self, name: str, meaning: str) -> dict[str, Any]:
         told = {"node": self._door.name, "model": self._door.model, "meaning": meaning}
-        born = int(time.time())
-        return {"id": name, "object": "model", "created": born, "owned_by": "dmoa", "dmoa": told}
+        common = {"object": "model", "created": self._born, "owned_by": "dmoa"}
+        return {"id": name, **common, "dmoa": told}
 
     async def models(self, _: Request) -> Response:
         """List the models."""
-        return json_response({"object": "list", "data": list(self._models.values())})
+        return json_response({"object": "list", "data": list(self._models().values())})
 
     async def model(self, request: Request) -> Response:
         """Show a model."""
-        name = request.path_params["name"]
-        if name not in self._models:
-            known = " and ".join(self._models)
+        name, models = request.path_params["name"], self._models()
+        if name not in models:
+            known = " and ".join(models)
             raise ApiError(
                 404, f"there is no model {name[:100]!r}; known are {known}", code="model_not_found"
             )
-        return json_response(self._models[name])
+        return json_response(models[name])
 
     async def status(self, _: Request) -> Response:
         """Say how the node is."""

@@ -194,7 +194,7 @@ def _turn(index: int, message: dict[str, Any]) -> Turn:
     role = message.get("role")
     if role == "developer":  # the newer name of the same
         role = "system"
-    if role not in {"system", "user", "assistant"}:
+    if role not in ("system", "user", "assistant"):
         raise _bad(f"{where}.role", f"expected system, user or assistant, not {_shown(role)}")
     if message.get("tool_calls") or message.get("function_call"):
         raise _bad(f"{where}.tool_calls", "tools are not supported here")

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from dmoa.errors import ScenarioError
 from dmoa.gateway.auth import is_loopback
 
-CONNECTIONS_MAX, BACKLOG = 1024, 256
+CONNECTIONS_MAX, BACKLOG, PORT_MAX = 1024, 256, 65535
 #: How long requests in flight may take to end when the door closes, s.
 GRACE_S = 3
 
@@ -98,6 +98,10 @@ class _Server(uvicorn.Server):
 
 def _listen(host: str, port: int) -> socket.socket:
     where = f"{host}:{port}"
+    if not 0 <= port <= PORT_MAX:
+        raise ScenarioError(
+            f"a port is a number from 0 to {PORT_MAX}", path="gateway_listen", given=where
+        )
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -107,8 +111,4 @@ def _listen(host: str, port: int) -> socket.socket:
             path="gateway_listen",
             given=where,
             remedy="stop what uses this port (`dmoa down` stops a cluster), or choose another",
-        ) from None
-    except OverflowError:
-        raise ScenarioError(
-            "a port is a number from 0 to 65535", path="gateway_listen", given=where
         ) from None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import openai
 import pytest
 from openai import OpenAI
+from openai.types.chat import ChatCompletionMessageParam
 
-from tests.gateway.conftest import Opens, OpenDoor
+from dmoa.live.door import Ended
+from tests.gateway.conftest import OpenDoor, Opens
 from tests.gateway.fake_door import ANSWER, FakeDoor, queue_full
 
-WHY = [{"role": "user", "content": "Why is the sky blue?"}]
+WHY: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Why is the sky blue?"}]
 
 
 def test_an_answer(openai_client: OpenAI) -> None:
@@ -20,6 +22,7 @@ def test_an_answer(openai_client: OpenAI) -> None:
     assert answer.usage is not None
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (120, 5)
     assert answer.usage.total_tokens == 125
+    assert answer.model_extra is not None
     told = answer.model_extra["dmoa"]
     assert told["id"] == "0-1"
     assert told["sojourn_time_s"] == 4.5
@@ -97,8 +100,6 @@ def test_a_wrong_key_is_an_authentication_error(opens: Opens) -> None:
 def test_a_prompt_that_ended_badly_is_not_asked_again(
     opens: Opens, state: str, *, stream: bool
 ) -> None:
-    from dmoa.live.door import Ended
-
     door = FakeDoor()
     door.events = [Ended(state=state, reason="no proposer answered")]  # type: ignore[arg-type]
     place = opens(door)
