@@ -35,6 +35,7 @@ COMMANDS = (
     "chat",
     "status",
     "logs",
+    "models",
     "doctor",
 )
 

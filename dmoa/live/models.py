@@ -137,7 +137,7 @@ def _known(reference: str, package: KnownPackage) -> ModelFile:
             problem=f"pip install {package.pip}",
             license=package.license,
         )
-    path = place / file if file else cache_folder() / f"{module}.gguf"
+    path = place / file if file else cache_folder() / _assembled_name(module)
     if not file and not path.is_file():
         return ModelFile(reference=reference, state="packed", license=package.license)
     return _look(reference, path, package.license)
@@ -183,6 +183,10 @@ def _locate(reference: str, folder: Path, *, fetch: bool) -> Path:
 
 def _module(reference: str) -> str:
     return reference.removeprefix("package:").partition("/")[0]
+
+
+def _assembled_name(module: str) -> str:
+    return f"{module.removesuffix('_gguf')}.gguf"
 
 
 def _package_folder(module: str) -> Path | None:
@@ -244,7 +248,7 @@ def _assembled(reference: str, module: str) -> Path:
                 + module.replace("_", "-"),
             ) from error
 
-    return make_once(f"{module}.gguf", assemble)
+    return make_once(_assembled_name(module), assemble)
 
 
 def _in_hub(reference: str, *, fetch: bool) -> Path:

@@ -43,7 +43,7 @@ class Llama:
 
     Args:
         path: The model's file.
-        model: Its name for answers; by default what the file says.
+        model: Its name for answers; by default that of the file.
         context_tokens: Room for prompt and response; at most what the model was trained for.
         max_tokens: Limit of a response whose options give none.
         threads: How many compute; None is one per core.
@@ -75,7 +75,7 @@ class Llama:
         facts = read_gguf(path)
         trained = facts.context_tokens or context_tokens
         self.context_tokens = min(context_tokens, trained)
-        self.model = model or facts.name or path.stem
+        self.model = model or path.stem
         check_room(
             facts.size_bytes,
             facts.cache_bytes(self.context_tokens),
