@@ -19,7 +19,7 @@ from dmoa.cli.output import error_console
 
 if TYPE_CHECKING:
     from dmoa.cli.up_page import Node
-    from dmoa.live.cluster import Cluster
+    from dmoa.live.cluster import Cluster, ClusterNode
     from dmoa.live.supervisor import Supervisor
 
 READY_TIMEOUT_S = 600.0
@@ -86,6 +86,8 @@ def _check(cluster: Cluster, lock: int) -> list[Node]:
 
     try:
         read = [read_node(node.config_file) for node in cluster.nodes]
+        for node in cluster.nodes:
+            _check_ports(node)
     except BaseException:
         pid_files.release(lock)
         raise
@@ -95,6 +97,27 @@ def _check(cluster: Cluster, lock: int) -> list[Node]:
         Node(name=config.name, url=node.url, engine=config.engine.kind, model=config.engine.model)
         for node, config in zip(cluster.nodes, read, strict=True)
     ]
+
+
+def _check_ports(node: ClusterNode) -> None:
+    """Refuse to start where others listen: a stranger's answer would be taken for the node's."""
+    from dmoa.errors import ScenarioError
+    from dmoa.live import pid_files
+    from dmoa.live.doctor import address_problem
+    from dmoa.live.machine import Machine
+
+    if pid_files.holder(node.pid_file) is not None:
+        return
+    for key in ("listen", "gateway_listen"):
+        found = address_problem(Machine(), getattr(node, key))
+        if found is not None:
+            problem, port = found
+            raise ScenarioError(
+                problem,
+                path=f"{node.config_file}: {key}",
+                remedy=f"see whose it is with `lsof -nP -iTCP:{port}`, or make another cluster "
+                "with another --dir and --base-port",
+            )
 
 
 def _stay(

@@ -292,7 +292,9 @@ def _ports(machine: Machine, cluster: Cluster) -> Iterator[Finding]:
     for node in cluster.nodes:
         ours = pid_files.holder(node.pid_file) is not None
         texts = [text for text in (node.listen, node.gateway_listen) if text]
-        problems = [] if ours else [p for p in (_port(machine, text) for text in texts) if p]
+        problems = (
+            [] if ours else [p for p in (address_problem(machine, text) for text in texts) if p]
+        )
         addresses = ", ".join(texts)
         if problems:
             found, port = problems[0]
@@ -307,8 +309,8 @@ def _ports(machine: Machine, cluster: Cluster) -> Iterator[Finding]:
             yield Finding(check=f"ports of {node.name}", state="ok", found=f"{addresses}: {state}")
 
 
-def _port(machine: Machine, text: str) -> tuple[str, str] | None:
-    """Say what is wrong with an address, and its port."""
+def address_problem(machine: Machine, text: str) -> tuple[str, str] | None:
+    """Say why nothing can listen at an address, and its port; None if something can."""
     host, _, port = text.rpartition("//")[2].rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
         return f"{text} is no address (expected host:port)", "0"

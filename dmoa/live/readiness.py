@@ -16,6 +16,7 @@ ANSWER_S = 12.0
 #: Between two questions, s.
 ASK_AGAIN_S = 0.2
 CAUSE_CHARACTERS_MAX = 300
+STARTING = "starting, its door is not open yet"
 
 Causes = dict[str, str]
 """What nodes wait for, by name."""
@@ -40,21 +41,36 @@ async def until_ready(
         The nodes that are not ready, and why; empty if all are.
     """
     end_s = time.monotonic() + timeout_s
-    waiting = list(nodes)
+    causes: Causes = dict.fromkeys((node.name for node in nodes), STARTING)
     said: Causes = {}
     async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
-        while True:
-            gone = lost()
-            asked = [node for node in waiting if node.name not in gone]
-            answers = await asyncio.gather(*(why_not_ready(client, node) for node in asked))
-            causes = {node.name: why for node, why in zip(asked, answers, strict=True) if why}
-            waiting = [node for node in waiting if node.name in causes or node.name in gone]
-            if not causes or time.monotonic() >= end_s:
-                return {node.name: gone.get(node.name) or causes[node.name] for node in waiting}
-            if causes != said:
-                said = causes
-                say(causes)
-            await asyncio.sleep(ASK_AGAIN_S)
+        asking = [asyncio.ensure_future(_ask(client, node, causes)) for node in nodes]
+        try:
+            while True:
+                gone = lost()
+                waiting = {name: why for name, why in causes.items() if name not in gone}
+                if not waiting or time.monotonic() >= end_s:
+                    left = {**causes, **gone}
+                    return {node.name: left[node.name] for node in nodes if node.name in left}
+                if waiting != said:
+                    said = waiting
+                    say(waiting)
+                await asyncio.sleep(ASK_AGAIN_S)
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def _ask(client: httpx.AsyncClient, node: ClusterNode, causes: Causes) -> None:
+    """Ask a node until it is ready; it has no cause any more then."""
+    while True:
+        why = await why_not_ready(client, node)
+        if not why:
+            del causes[node.name]
+            return
+        causes[node.name] = why
+        await asyncio.sleep(ASK_AGAIN_S)
 
 
 async def why_not_ready(client: httpx.AsyncClient, node: ClusterNode) -> str:
@@ -62,7 +78,7 @@ async def why_not_ready(client: httpx.AsyncClient, node: ClusterNode) -> str:
     try:
         answer = await client.get(f"{node.url}/ready")
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL):
-        return "starting, its door is not open yet"
+        return STARTING
     except httpx.HTTPError:
         return f"its door is open, but it has not answered for {ANSWER_S:g} s"
     if answer.status_code == httpx.codes.OK:

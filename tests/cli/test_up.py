@@ -160,16 +160,14 @@ def test_in_the_foreground_an_interrupt_stops_all(folder: Path) -> None:
 
 def test_a_node_that_cannot_run_is_given_up_and_the_others_go_on(folder: Path) -> None:
     cluster = make(folder)
-    port = int(cluster.nodes[0].gateway_listen.rpartition(":")[2])
-    with socket.socket() as squatter:
-        squatter.bind(("127.0.0.1", port))
-        squatter.listen(1)
-        result = run("up", "--dir", str(folder), "--detach")
-        assert result.returncode == 1
-        assert "node 0 is not ready: given up" in result.stdout
-        assert is_ready(cluster.nodes[1].url)
-        assert run("down", "--dir", str(folder)).returncode == 0
-    assert str(port) in cluster.nodes[0].log_file.read_text(encoding="utf-8")
+    (cluster.nodes[0].folder / "journal.sqlite").write_bytes(b"this is no journal" * 1000)
+    result = run("up", "--dir", str(folder), "--detach")
+    assert result.returncode == 1
+    assert "node 0 is not ready: given up" in result.stdout
+    assert "dmoa logs" in result.stdout
+    assert is_ready(cluster.nodes[1].url)
+    assert run("down", "--dir", str(folder)).returncode == 0
+    assert "journal.sqlite" in cluster.nodes[0].log_file.read_text(encoding="utf-8")
 
 
 def test_a_node_by_itself_runs_once_and_leaves_when_told(folder: Path) -> None:
@@ -207,6 +205,20 @@ def test_a_wrong_file_is_told_at_once(dmoa: Run, folder: Path) -> None:
     result = dmoa("up", "--topology", "path", "--nodes", "2")
     assert result.exit_code == 2
     assert f"chmod 600 {node.key_file}" in result.stderr
+    assert is_free(folder / "supervisor.pid")
+
+
+def test_a_port_of_somebody_else_is_told_at_once(dmoa: Run, folder: Path) -> None:
+    node = make(folder).nodes[1]
+    port = int(node.gateway_listen.rpartition(":")[2])
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", port))
+        squatter.listen(1)
+        result = dmoa("up")
+    assert result.exit_code == 2
+    said = " ".join(result.stderr.split())
+    assert f"127.0.0.1:{port} is in use by another process" in said
+    assert f"lsof -nP -iTCP:{port}" in said
     assert is_free(folder / "supervisor.pid")
 
 
