@@ -278,6 +278,7 @@ class Transport:
         for name, peer in self._peers.items():
             self._say(name, wire.Leaving())
             peer.link.close()
+        self._peers = {}
         self._receiver.close()
         await self._authenticator.close()
         # It waits until what lingers is delivered or its time is over.

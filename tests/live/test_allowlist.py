@@ -1,0 +1,116 @@
+"""Only configured keys get in, and the one who decides cannot be talked to death."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dmoa.errors import ScenarioError
+from dmoa.live.allowlist import AllowList, PeerAddress, check_address
+from dmoa.live.keys import make_keys
+from tests.live.wires import End, limits, raw_dealer, run, started, until
+
+OWN, BOB, EVE = (make_keys().public for _ in range(3))
+AT = "tcp://127.0.0.1:7401"
+
+
+def test_keys_lead_to_names():
+    allowed = AllowList(OWN, {"bob": PeerAddress(AT, BOB), "eve": PeerAddress(AT, EVE)})
+    assert allowed.names == {BOB: "bob", EVE: "eve"}
+
+
+def test_a_peer_may_have_an_old_and_a_new_key():
+    allowed = AllowList(OWN, {"bob": PeerAddress(AT, BOB, other_public_keys=(EVE,))})
+    assert allowed.names == {BOB: "bob", EVE: "bob"}
+
+
+@pytest.mark.parametrize(
+    ("peers", "problem"),
+    [
+        ({"bob": PeerAddress(AT, "short")}, "live.peers.bob.public_key.*40 characters"),
+        ({"bob": PeerAddress(AT, OWN)}, "own public key"),
+        ({"bob": PeerAddress(AT, BOB), "eve": PeerAddress(AT, BOB)}, "bob has the same public key"),
+        ({"bob": PeerAddress("127.0.0.1:7401", BOB)}, "live.peers.bob.address"),
+    ],
+)
+def test_a_wrong_peer_is_told_with_its_place(peers, problem):
+    with pytest.raises(ScenarioError, match=problem):
+        AllowList(OWN, peers)
+
+
+@pytest.mark.parametrize("address", [AT, "tcp://edge-1.example:1", "tcp://[::1]:65535"])
+def test_addresses_of_tcp_are_fine(address):
+    check_address(address, path="listen")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "tcp://", "tcp://host", "tcp://host:0", "tcp://host:65536", "tcp://host:x", "tcp://:1"]
+    + ["ipc:///tmp/socket", "inproc://a", "tcp://ho st:1", "tcp://h:1\n", "tcp://::1:7401"],
+)
+def test_other_addresses_are_told(address):
+    with pytest.raises(ScenarioError, match="tcp://HOST:PORT"):
+        check_address(address, path="listen")
+
+
+def test_the_authenticator_is_started_again_when_it_is_killed(caplog):
+    async def scene() -> None:
+        ann, bob = End("ann"), End("bob")
+        async with started(ann, bob):
+            authenticator = ann.transport._authenticator
+            for times in (1, 2):
+                authenticator._task.cancel()
+                await until(
+                    lambda times=times: (
+                        ann.transport.counters["authenticator_restarted"] == times
+                        and not authenticator._task.done()
+                    )
+                )
+            with raw_dealer(ann.address, bob.keys) as dealer:
+                await until(lambda: ann.transport.counters["accepted"] == 2)
+                dealer.close()
+        assert not authenticator._task.cancelled() or authenticator._socket.closed
+
+    run(scene())
+    assert caplog.text.count("authenticator ended") == 2
+
+
+def test_the_authenticator_survives_a_bug_in_its_decision(caplog, monkeypatch):
+    async def scene() -> None:
+        ann, bob = End("ann"), End("bob")
+        ann.make({"bob": bob.address})
+        bob.make({"ann": ann.address}, limits=limits(handshake_s=0.2))
+        await ann.transport.start()
+        authenticator = ann.transport._authenticator
+        decide = authenticator._decide
+
+        def stumble(frames: list[bytes]) -> list[bytes] | None:
+            monkeypatch.setattr(authenticator, "_decide", decide)
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(authenticator, "_decide", stumble)
+        await bob.transport.start()
+        await until(lambda: ann.transport.connected())
+        assert ann.transport.counters["authenticator_restarted"] == 1
+        await asyncio.gather(ann.transport.close(), bob.transport.close())
+
+    run(scene())
+    assert "a bug" in caplog.text
+
+
+def test_a_key_that_connects_again_and_again_has_to_wait():
+    async def scene() -> None:
+        ann, bob = End("ann"), End("bob")
+        ann.make({"bob": bob.address}, limits=limits(handshakes_per_s=0.2))  # two at once
+        await ann.transport.start()
+        for _ in range(4):
+            with raw_dealer(ann.address, bob.keys):
+                counters = ann.transport.counters
+                before = counters["accepted"] + counters["refused_haste"]
+                await until(lambda: counters["accepted"] + counters["refused_haste"] > before)
+        assert counters["accepted"] == 2
+        assert counters["refused_haste"] >= 2
+        await ann.transport.close()
+
+    run(scene())
