@@ -21,15 +21,18 @@ class Expectations:
     9.0
     """
 
-    __slots__ = ("_peers", "mean_service_time_s")
+    __slots__ = ("_peers", "_served", "mean_service_time_s")
 
     def __init__(self, service_time_s: float) -> None:
         self.mean_service_time_s = service_time_s
+        self._served = False
         self._peers: dict[str, tuple[float, int]] = {}
 
     def serve(self, service_time_s: float) -> None:
-        """Learn from a task that this node served."""
-        self.mean_service_time_s += GAIN * (service_time_s - self.mean_service_time_s)
+        """Learn from a task that this node served; the first says more than any guess."""
+        gain = GAIN if self._served else 1.0
+        self._served = True
+        self.mean_service_time_s += gain * (service_time_s - self.mean_service_time_s)
 
     def hear(self, peer: str, report: Report) -> None:
         """Learn from a peer's report."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dmoa import __version__
+from dmoa.core import derive
 from dmoa.errors import ScenarioError
 from dmoa.gateway.app import make_app
 from dmoa.gateway.auth import read_keys
@@ -76,7 +77,8 @@ class _Process:
         # The door opens first: while a model loads, whoever asks is told so.
         server = await serve(make_app(front, keys), config.gateway.host, config.gateway.port)
         try:
-            loading = asyncio.create_task(asyncio.to_thread(make_engine, config.engine))
+            key = derive(run_key(config.setup.scenario.run.seed, 0), "engine", config.index)
+            loading = asyncio.create_task(asyncio.to_thread(make_engine, config.engine, key=key))
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
