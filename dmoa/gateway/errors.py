@@ -73,15 +73,12 @@ def retry_after(seconds: float) -> dict[str, str]:
 
 
 def refused(refusal: Refused, status: NodeStatus) -> ApiError:
-    """Say that a prompt was not accepted: the node leaves (503), or its queue is full (429)."""
+    """Say that a prompt was not accepted: the queue is full (429), or the node cannot (503)."""
     headers = retry_after(refusal.retry_after_s)
-    if status.state != "ready":
-        message = f"{refusal.reason}; try another node, or this one in {headers['Retry-After']} s"
-        return ApiError(503, message, code="not_ready", headers=headers)
-    message = (
-        f"{refusal.reason} (queue length {refusal.queue_length}); "
-        f"try again in {headers['Retry-After']} s, or another node"
-    )
+    then = f"try another node, or this one in {headers['Retry-After']} s"
+    if status.state != "ready" or not refusal.queue_length:
+        return ApiError(503, f"{refusal.reason}; {then}", code="not_ready", headers=headers)
+    message = f"{refusal.reason} (queue length {refusal.queue_length}); {then}"
     return ApiError(429, message, code="queue_full", headers=headers)
 
 

@@ -120,6 +120,7 @@ def test_unknown_paths_and_methods(http: httpx.Client, method: str, path: str, s
     [
         (queue_full(), "ready", 429, "queue_full"),
         (Refused("the node leaves", queue_length=0, retry_after_s=9), "draining", 503, "not_ready"),
+        (Refused("the disk is full", queue_length=0, retry_after_s=9), "ready", 503, "not_ready"),
         (ScenarioError("too long", path="messages", given=9), "ready", 400, "bad_request"),
         (ScenarioError("cannot be written", path="/x/journal.sqlite"), "ready", 503, "unavailable"),
         (EngineError("the model cannot be asked"), "ready", 503, "unavailable"),
