@@ -46,7 +46,9 @@ def print_nodes(
     for node in nodes:
         state = "not ready" if node.name in causes else "ready"
         pid = pids.get(node.name)
-        table.add_row(node.name, state, node.url, node.model, "–" if pid is None else str(pid))
+        table.add_row(
+            node.name, state, node.url, _short(node.model), "–" if pid is None else str(pid)
+        )
     page.print(table)
     for name, cause in causes.items():
         page.print(f"node {name} is not ready: {cause}", style="bold red", soft_wrap=True)
@@ -57,6 +59,15 @@ def print_nodes(
         page.print(f'Ask:     dmoa ask{place} "{QUESTION}"', soft_wrap=True)
         page.print(f"Look:    dmoa status{place}", soft_wrap=True)
     page.print(f"Stop:    {f'dmoa down{dir_argument(cluster.folder)}' if detached else 'Ctrl-C'}")
+
+
+def _short(model: str) -> str:
+    """Name a model without the place of its file.
+
+    >>> [_short(model) for model in ("package:p/SmolLM2-135M.gguf", "package:gemma", "scripted")]
+    ['SmolLM2-135M', 'gemma', 'scripted']
+    """
+    return model.rpartition("/")[2].removeprefix("package:").removesuffix(".gguf")
 
 
 def _data(

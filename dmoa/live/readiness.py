@@ -47,6 +47,8 @@ async def until_ready(
         asking = [asyncio.ensure_future(_ask(client, node, causes)) for node in nodes]
         try:
             while True:
+                # First the time for a first answer: a node that runs already is not waited for.
+                await asyncio.sleep(ASK_AGAIN_S)
                 gone = lost()
                 waiting = {name: why for name, why in causes.items() if name not in gone}
                 if not waiting or time.monotonic() >= end_s:
@@ -55,7 +57,6 @@ async def until_ready(
                 if waiting != said:
                     said = waiting
                     say(waiting)
-                await asyncio.sleep(ASK_AGAIN_S)
         finally:
             for task in asking:
                 task.cancel()
@@ -84,9 +85,11 @@ async def why_not_ready(client: httpx.AsyncClient, node: ClusterNode) -> str:
     if answer.status_code == httpx.codes.OK:
         return ""
     try:
-        said = _reason(answer.json()).removeprefix(f"node {node.name} is not ready: ")
+        said = _reason(answer.json())
     except ValueError:
         said = ""
+    for beginning in (f"node {node.name} is not ready: ", f"node {node.name} is "):
+        said = said.removeprefix(beginning)
     return said[:CAUSE_CHARACTERS_MAX] or f"it answers with status {answer.status_code}"
 
 
