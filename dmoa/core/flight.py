@@ -60,7 +60,7 @@ class Gathering(msgspec.Struct):
     joined: bool = False
     overdue: bool = False
     attempts: list[int] | None = None
-    replaced: list[str] = []
+    replaced: tuple[str, ...] = ()
     turn: int = 0
 
     def awaited(self) -> list[str]:

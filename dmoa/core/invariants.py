@@ -34,7 +34,7 @@ def check(node: Node) -> None:
 def _claims(node: Node) -> list[tuple[str, bool]]:
     # The claims are about the very state that nobody else may see.
     station, coordinator = node._station, node._coordinator  # noqa: SLF001 - see above
-    present = [entry.task for entry in station.queue] + list(station.serving)
+    present = [task for task, *_ in station.queue] + list(station.serving)
     foreign = sum(task.origin != node.name for task in present)
     flights = coordinator.flights
     awaited = [

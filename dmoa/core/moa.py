@@ -15,7 +15,7 @@ from dmoa.core.actions import Action, Answer, Expire, Fail, Persist, Refuse, Sen
 from dmoa.core.augment import Template, augment
 from dmoa.core.events import WHOLE_PROMPT, PromptArrived, TimerId
 from dmoa.core.expectation import Expectations
-from dmoa.core.flight import MISSED, Flight, Gathering, Outline, outline
+from dmoa.core.flight import MISSED, Flight, Gathering, outline
 from dmoa.core.messages import Content, Task, TaskId, Withdrawal, task_position
 from dmoa.core.plan import ATTEMPTS_MAX, Join, Peers, Plan
 from dmoa.core.recent import Recent
@@ -32,13 +32,13 @@ class Coordinator:
     """Runs the plans of one node's own prompts.
 
     ``joining`` counts the responses held for siblings that are still awaited (the join buffer);
-    ``ignored`` counts what was dropped: duplicate, late, stranger. While it is ``draining`` no
-    prompt is accepted.
+    ``ignored`` counts what was dropped: duplicate, late, stranger. ``absent`` are the peers that
+    cannot be reached.
     """
 
     __slots__ = (
         "_expectations", "_key", "_outline", "_present", "_recent", "_selection",
-        "_station", "_template", "absent", "draining", "flights", "ignored", "joining", "name",
+        "_station", "_template", "absent", "flights", "ignored", "joining", "name",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +56,6 @@ class Coordinator:
         self.name, self.ignored = name, ignored
         self.flights: dict[int, Flight] = {}
         self.joining = 0
-        self.draining = False
         self._selection = self._present = selection
         self.absent: set[str] = set()
         self._station, self._expectations, self._template = station, expectations, template
@@ -71,11 +70,12 @@ class Coordinator:
         if prompt in self.flights or not self._recent.add(prompt):
             self.ignored["duplicate"] += 1
             return
-        course = self._outline
+        course, reason = self._outline, None
         if event.plan is not None:
             course = outline(event.plan, len(self._selection.peers))
+            reason = self._misfit(event.plan)
         resumed = event.attempt > 0
-        reason = self._objection(event, course)
+        reason = reason or station.objection(course.tasks)
         if reason is not None:
             if resumed:
                 # It was accepted, so it is not refused any more: it ends.
@@ -108,16 +108,13 @@ class Coordinator:
             if prompt in self.flights:
                 self._fork(flight, prompt, stage, event.content, now, actions)
 
-    def _objection(self, event: PromptArrived, course: Outline) -> str | None:
-        """Say why a prompt is not accepted; None if it is."""
-        if self.draining:
-            return "leaving"
-        if event.plan is not None:
-            try:
-                check_placements(self.name, event.plan, self._selection, self._key)
-            except ScenarioError as error:
-                return str(error)
-        return self._station.objection(course.tasks)
+    def _misfit(self, plan: Plan) -> str | None:
+        """Say why this node's selection cannot serve a plan; None if it can."""
+        try:
+            check_placements(self.name, plan, self._selection, self._key)
+        except ScenarioError as error:
+            return str(error)
+        return None
 
     def respond(
         self,
@@ -203,7 +200,10 @@ class Coordinator:
         gathering = flight.gatherings[stage] if stage < len(flight.gatherings) else None
         if gathering is None or slot >= len(gathering.assigned) or task.origin != self.name:
             self.ignored["stranger"] += 1
-        elif task.attempt != flight.attempt_of(gathering, slot):
+        # As `Flight.attempt_of` has it; inlined, because most events pass here.
+        elif task.attempt != (
+            flight.attempt if gathering.attempts is None else gathering.attempts[slot]
+        ):
             self.ignored["late"] += 1
         elif gathering.assigned[slot] != sender:
             self.ignored["stranger"] += 1
@@ -230,7 +230,7 @@ class Coordinator:
         assigned: list[str] = []
         for placement in spec.placements:
             if type(placement) is Peers:
-                position = task_position(prompt, stage, len(assigned))
+                position = (prompt << 10 | stage) << 20 | len(assigned)  # inlined task_position
                 assigned += self._present.choose(placement.count, self._key, position)
             else:
                 assigned.append(name)
@@ -245,13 +245,13 @@ class Coordinator:
             len(assigned),
             len(flight.outline.readers[stage]),
         )
+        attempt, options, deadline_s = flight.attempt, flight.options, flight.deadline_s
         for slot, to in enumerate(assigned):
-            task = TaskId(name, prompt, stage, slot, flight.attempt)
+            task = TaskId(name, prompt, stage, slot, attempt)
             if to == name:
-                self._station.enqueue(task, content, now, flight.options)
+                self._station.enqueue(task, content, now, options)
             else:
-                message = Task(task, content, flight.deadline_s, flight.options)
-                actions.append(Send(to, message))
+                actions.append(Send(to, Task(task, content, deadline_s, options)))
         join = spec.join
         if join.deadline_s is not None or join.patience is not None:
             self._set_timer(prompt, stage, gathering, join, now, actions)
@@ -293,7 +293,7 @@ class Coordinator:
         if gathering.attempts is None:
             gathering.attempts = [flight.attempt] * len(gathering.assigned)
         gathering.attempts[task.slot] = attempt
-        gathering.replaced = [*gathering.replaced, old]
+        gathering.replaced = (*gathering.replaced, old)
         gathering.assigned[task.slot] = to
         again = TaskId(self.name, task.prompt, task.stage, task.slot, attempt)
         message = Task(again, gathering.content, flight.deadline_s, flight.options)
@@ -344,7 +344,8 @@ class Coordinator:
             self._end(prompt, actions)
             for answer in gathering.responses:
                 if answer is not None:
-                    self._tell(Answer(prompt, answer), actions)
+                    end = Answer(prompt, answer)
+                    actions += (Persist(end), end)
             return
         for reader in readers:
             gathered = [flight.gatherings[read] for read in course.stages[reader].reads]
@@ -393,6 +394,6 @@ class Coordinator:
                 if not gathering.joined:
                     self._withdraw(flight, prompt, stage, gathering, actions)
 
-    def _tell(self, end: Answer | Fail | Expire, actions: list[Action]) -> None:
+    def _tell(self, end: Fail | Expire, actions: list[Action]) -> None:
         """Make the end of a prompt durable, then tell its user."""
-        actions += [Persist(end), end]
+        actions += (Persist(end), end)

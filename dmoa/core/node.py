@@ -128,23 +128,23 @@ class Node:
         try:
             # The most frequent first, and by exact type: no line of a simulation runs more often.
             if type(event) is MessageReceived:
-                self._hear_message(event, now, actions)
+                message = event.message
+                if type(message) is Response:
+                    if message.report is not None:
+                        self._expectations.hear(event.sender, message.report)
+                    self._coordinator.respond(
+                        message.id, event.sender, message.content, now, actions
+                    )
+                elif type(message) is Task:
+                    self._hear_task(event.sender, message, now, actions)
+                else:
+                    self._hear_refusal_or_withdrawal(event.sender, message, now, actions)
             elif type(event) is ServiceEnded:
                 self._hear_ended(event, now, actions)
             elif type(event) is PromptArrived:
                 self._coordinator.arrive(event, now, actions)
-            elif type(event) is TimerFired:
-                self._coordinator.expire(event.timer, now, actions)
-            elif type(event) is ServiceFailed:
-                self._hear_failed(event, now, actions)
-            elif type(event) is PeerLost:
-                self._coordinator.lose(event.peer, now, actions)
-            elif type(event) is PeerFound:
-                self._coordinator.find(event.peer)
-            elif type(event) is DrainStarted:
-                self._coordinator.draining = True
             else:
-                assert_never(event)
+                self._hear_rare(event, now, actions)
             if self._queue and len(self._serving) < self._station.slots:
                 self._station.start(now, actions)
         except Exception as error:
@@ -157,19 +157,24 @@ class Node:
         """Tell the last events this node heard, oldest first, one line each."""
         return tuple(f"{now:.6f} s  {event}" for now, event in self._story)
 
-    def _hear_message(self, event: MessageReceived, now: float, actions: list[Action]) -> None:
-        message, sender = event.message, event.sender
-        if type(message) is Response:
-            if message.report is not None:
-                self._expectations.hear(sender, message.report)
-            self._coordinator.respond(message.id, sender, message.content, now, actions)
-        elif type(message) is Task:
-            self._hear_task(sender, message, now, actions)
-        elif type(message) is Refusal:
-            self._expectations.hear_queue(sender, message.queue_length)
-            self._coordinator.miss(message.id, sender, message.reason, now, actions)
+    def _hear_rare(
+        self,
+        event: ServiceFailed | TimerFired | PeerLost | PeerFound | DrainStarted,
+        now: float,
+        actions: list[Action],
+    ) -> None:
+        if isinstance(event, TimerFired):
+            self._coordinator.expire(event.timer, now, actions)
+        elif isinstance(event, ServiceFailed):
+            self._hear_failed(event, now, actions)
+        elif isinstance(event, PeerLost):
+            self._coordinator.lose(event.peer, now, actions)
+        elif isinstance(event, PeerFound):
+            self._coordinator.find(event.peer)
+        elif isinstance(event, DrainStarted):
+            self._station.closed = True
         else:
-            self._hear_withdrawal(sender, message, actions)
+            assert_never(event)
 
     def _hear_task(self, sender: str, message: Task, now: float, actions: list[Action]) -> None:
         task = message.id
@@ -177,16 +182,19 @@ class Node:
             self.ignored["stranger"] += 1
         elif not self._recent.add(task):
             self.ignored["duplicate"] += 1
-        elif self._coordinator.draining:
-            actions.append(Send(sender, Refusal(task, "leaving", self._station.ahead())))
-        elif self._station.has_room(1):
+        elif (reason := self._station.objection(1)) is None:
             self._station.enqueue(task, message.content, now, message.options, message.deadline_s)
         else:
-            actions.append(Send(sender, Refusal(task, "queue full", self._station.ahead())))
+            actions.append(Send(sender, Refusal(task, reason, self._station.ahead())))
 
-    def _hear_withdrawal(self, sender: str, message: Withdrawal, actions: list[Action]) -> None:
+    def _hear_refusal_or_withdrawal(
+        self, sender: str, message: Refusal | Withdrawal, now: float, actions: list[Action]
+    ) -> None:
         task = message.id
-        if task.origin != sender:
+        if isinstance(message, Refusal):
+            self._expectations.hear_queue(sender, message.queue_length)
+            self._coordinator.miss(task, sender, message.reason, now, actions)
+        elif task.origin != sender:
             self.ignored["stranger"] += 1
         # One that overtook its task keeps it from being served when it comes.
         elif not self._recent.add(task) and not self._station.withdraw(task, actions):

@@ -24,9 +24,14 @@ class Recent:
 
     def add(self, key: Hashable) -> bool:
         """Remember a key; tell whether it is new."""
-        if key in self._young or key in self._old:
+        # Each look at a set hashes the key, which costs more than all else here.
+        if self._old and key in self._old:
             return False
-        self._young.add(key)
-        if len(self._young) >= self._size:
-            self._old, self._young = self._young, set()
+        young = self._young
+        before = len(young)
+        young.add(key)
+        if len(young) == before:
+            return False
+        if before + 1 >= self._size:
+            self._old, self._young = young, set()
         return True

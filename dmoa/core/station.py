@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
 
 from dmoa.core.actions import Action, CancelService, Send, StartService
 from dmoa.core.messages import Content, Options, Refusal, TaskId
 
-
-class Waiting(NamedTuple):
-    """A task in the queue, since when, and until when anybody waits for it."""
-
-    task: TaskId
-    content: Content
-    queued_s: float
-    options: Options | None
-    deadline_s: float | None
+Waiting = tuple[TaskId, Content, float, Options | None, float | None]
+"""A task in the queue, what it reads, since when, and until when anybody waits for it."""
 
 
 class Station:
@@ -29,7 +21,7 @@ class Station:
     never stopped by its own node's full queue.
     """
 
-    __slots__ = ("foreign", "name", "places", "queue", "reserved", "serving", "slots")
+    __slots__ = ("closed", "foreign", "name", "places", "queue", "reserved", "serving", "slots")
 
     def __init__(self, name: str, slots: int, queue_max: int | None) -> None:
         self.name = name
@@ -40,16 +32,16 @@ class Station:
         self.serving: dict[TaskId, float] = {}
         self.foreign = 0
         self.reserved = 0
-
-    def has_room(self, places: int) -> bool:
-        """Tell whether ``places`` more can be promised."""
-        return self.places is None or self.foreign + self.reserved + places <= self.places
+        #: Whether the node is about to leave, and promises nothing more.
+        self.closed = False
 
     def objection(self, places: int) -> str | None:
-        """Say why ``places`` more are not promised; None if they can be."""
-        if self.has_room(places):
+        """Say why ``places`` more are not promised; None if they are free."""
+        if self.closed:
+            return "leaving"
+        if self.places is None or self.foreign + self.reserved + places <= self.places:
             return None
-        if self.places is not None and places > self.places:
+        if places > self.places:
             return f"the plan takes {places} places, and this node has only {self.places}"
         return "queue full"
 
@@ -66,7 +58,7 @@ class Station:
         deadline_s: float | None = None,
     ) -> None:
         """Put a task at the end of the queue. Room was checked at admission."""
-        self.queue.append(Waiting(task, content, now, options, deadline_s))
+        self.queue.append((task, content, now, options, deadline_s))
         if task.origin != self.name:
             self.foreign += 1
 
@@ -98,7 +90,7 @@ class Station:
             del self.serving[task]
             actions.append(CancelService(task))
         else:
-            kept = [entry for entry in self.queue if entry.task != task]
+            kept = [entry for entry in self.queue if entry[0] != task]
             if len(kept) == len(self.queue):
                 return False
             self.queue.clear()

@@ -163,19 +163,15 @@ class Meter:
         for time_s, node, event, asked in zip(times, nodes, events, actions, strict=True):
             if type(event) not in _FREQUENT:
                 self._hear(node, event, time_s)
-            elif (
-                type(event) is MessageReceived
-                and type(event.message) is Withdrawal
-                and not asked  # so it was not in service
-            ):
-                self._withdrew[node] = True
-        for time_s, node, event, asked in zip(times, nodes, events, actions, strict=True):
-            for action in asked:
-                if type(action) not in _FREQUENT:
-                    self._end(node, action, time_s)
-                elif type(action) is Send and type(action.message) is Refusal:
-                    # Of another task than the event is about: one that had waited too long.
-                    self._withdrew[node] |= action.message.id != _subject(event)
+            if asked:
+                for action in asked:
+                    if type(action) not in _FREQUENT:
+                        self._end(node, action, time_s)
+                    elif type(action) is Send and type(action.message) is Refusal:
+                        # Of another task than the event is about: one that had waited too long.
+                        self._withdrew[node] |= action.message.id != _subject(event)
+            elif type(event) is MessageReceived and type(event.message) is Withdrawal:
+                self._withdrew[node] = True  # of a task that was not in service
         # Last: a service that ended after it was cancelled stays cancelled.
         self._end_tasks(
             [

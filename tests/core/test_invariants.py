@@ -6,7 +6,6 @@ import pytest
 from dmoa.core import Content, MessageReceived, PromptArrived, Task, TaskId, layered
 from dmoa.core.flight import Gathering
 from dmoa.core.invariants import _claims, check
-from dmoa.core.station import Waiting
 from dmoa.errors import InvariantError
 from tests.core.driver import hear, node
 
@@ -22,7 +21,7 @@ def busy():
 
 
 def serve_too_many(one):
-    one._station.serving[one._station.queue.popleft().task] = 0.0
+    one._station.serving[one._station.queue.popleft()[0]] = 0.0
 
 
 def free_a_slot(one):
@@ -39,7 +38,7 @@ def take_too_much(one):
 
 
 def double(one):
-    one._station.queue.append(Waiting(FOREIGN, SOME, 0.0, None, None))
+    one._station.queue.append((FOREIGN, SOME, 0.0, None, None))
     one._station.foreign += 1
 
 
@@ -88,7 +87,7 @@ def await_the_lost(one):
 
 def ask_again(one):
     gathering = one._coordinator.flights[0].gatherings[0]
-    gathering.attempts, gathering.replaced = [0, 1, 0], ["b"]
+    gathering.attempts, gathering.replaced = [0, 1, 0], ("b",)
 
 
 def try_too_many(one):
