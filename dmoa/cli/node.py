@@ -10,6 +10,7 @@ import rich_click
 
 from dmoa.cli.output import error_console
 from dmoa.errors import ScenarioError
+from dmoa.live.logs import FORMATS, LEVELS, Format
 
 
 @rich_click.command("node")
@@ -22,20 +23,20 @@ from dmoa.errors import ScenarioError
 )
 @rich_click.option(
     "--log-format",
-    type=click.Choice(["plain", "json"]),
+    type=click.Choice(FORMATS),
     default="plain",
     help="Plain lines, or one JSON object a line.",
 )
 @rich_click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=click.Choice(LEVELS),
     default="info",
     help="What is worth a line.",
 )
 # The descriptor of the node's locked pid file, inherited from a supervisor.
 @rich_click.option("--lock-fd", type=click.IntRange(3), hidden=True)
 def command(
-    config: Path, *, log_file: Path | None, log_format: str, log_level: str, lock_fd: int | None
+    config: Path, *, log_file: Path | None, log_format: Format, log_level: str, lock_fd: int | None
 ) -> None:
     """Run one node in the foreground, as on an edge box of its own.
 
@@ -57,7 +58,7 @@ def command(
     lock = _take(config) if lock_fd is None else _inherit(lock_fd)
     try:
         logs.configure(
-            form="json" if log_format == "json" else "plain",
+            form=log_format,
             level=log_level,
             node=config.absolute().parent.name,
             file=log_file,
