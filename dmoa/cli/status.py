@@ -157,6 +157,10 @@ def _table(nodes: list[dict[str, Any]]) -> Table:
 
     columns = ("queue", "α", "ρ", "λ", "prompts", "peers")
     table = tables.plain_table("node", "state", "model", *columns, left=3)
+    table.padding = (0, 1, 0, 0)  # the narrowest terminals have 80 columns
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    table.columns[2].min_width = 12
     for node in nodes:
         state = Text(node["state"], style=STYLES.get(node["state"], ""))
         if not _answers(node):
@@ -168,14 +172,18 @@ def _table(nodes: list[dict[str, Any]]) -> Table:
             node["name"],
             state,
             node["model"],
-            f"{node['queue_length']} + {node['serving']}",
-            number(node["mean_service_time_s"]),
-            number(node["utilization"]),
-            number(node["arrival_rate_hz"]),
+            f"{node['queue_length']}+{node['serving']}",
+            _short(node["mean_service_time_s"]),
+            f"{100 * node['utilization']:.0f} %",
+            _short(node["arrival_rate_hz"]),
             f"{prompts['answered']}/{prompts['accepted']}",
             f"{sum(peer['connected'] for peer in asked)}/{len(asked)}",
         )
     return table
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _notes(doors: Doors, nodes: list[dict[str, Any]]) -> list[str]:

@@ -103,12 +103,28 @@ def _listen(host: str, port: int) -> socket.socket:
             f"a port is a number from 0 to {PORT_MAX}", path="gateway_listen", given=where
         )
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
+        # asyncio sends small pieces at once (TCP_NODELAY) only where the protocol is named;
+        # otherwise each answer waits about 40 ms for the client's delayed acknowledgement.
+        listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ScenarioError(
-            f"the door cannot listen there ({error.strerror})",
-            path="gateway_listen",
-            given=where,
-            remedy="stop what uses this port (`dmoa down` stops a cluster), or choose another",
-        ) from None
+        raise _cannot_listen(where, error) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _cannot_listen(where, error) from None
+    return listener
+
+
+def _cannot_listen(where: str, error: OSError) -> ScenarioError:
+    return ScenarioError(
+        f"the door cannot listen there ({error.strerror})",
+        path="gateway_listen",
+        given=where,
+        remedy="stop what uses this port (`dmoa down` stops a cluster), or choose another",
+    )

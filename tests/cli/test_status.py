@@ -26,7 +26,7 @@ def test_the_table(dmoa: Run, cluster: PlayedCluster) -> None:
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines() if "scripted" in line]
     assert rows == [
-        [name, "ready", "scripted", "3", "+", "1", "1.234", "0.42", "0.05", "6/9", "1/2"]
+        [name, "ready", "scripted", "3+1", "1.23", "42", "%", "0.05", "6/9", "1/2"]
         for name in "012"
     ]
     # λ* on this ring with α = 1.234 s: 1/((M(k + 1) + 1) α) = 1/(4 · 1.234).
