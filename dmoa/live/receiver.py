@@ -211,8 +211,14 @@ class Receiver:
             )
 
     def _hear_connection(self, event: int, _: int) -> None:
-        """Count what becomes of connections that others open to this node."""
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        """Count what becomes of connections that others open to this node.
+
+        ZeroMQ names the reason only of some that fail; those that were opened and not accepted
+        are all of them.
+        """
+        if event == zmq.EVENT_ACCEPTED:
+            self._counters["opened"] += 1
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._counters["accepted"] += 1
         elif event == zmq.EVENT_DISCONNECTED:
             self._counters["ended"] += 1

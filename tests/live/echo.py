@@ -7,6 +7,7 @@ import json
 import sys
 import time
 
+from dmoa.core.messages import Message
 from dmoa.live.allowlist import PeerAddress
 from dmoa.live.keys import KeyPair
 from dmoa.live.transport import Transport
@@ -16,6 +17,10 @@ from tests.live.wires import QUICK
 async def echo() -> None:
     """Read the setting, and echo."""
     setting = json.loads(sys.stdin.readline())
+
+    def send_back(sender: str, message: Message) -> None:
+        transport.send(sender, message)
+
     transport = Transport(
         name=setting["name"],
         keys=KeyPair(setting["public"], setting["secret"]),
@@ -24,7 +29,7 @@ async def echo() -> None:
         incarnation=setting["incarnation"],
         limits=QUICK,
         now=time.monotonic,
-        on_message=lambda sender, message: transport.send(sender, message) and None,
+        on_message=send_back,
         on_peer=lambda _peer, _here: None,
     )
     await transport.start()

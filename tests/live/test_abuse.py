@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import threading
@@ -17,6 +18,7 @@ from dmoa.live import wire
 from dmoa.live.keys import make_keys
 from tests.live.wires import (
     End,
+    deadline_s,
     limits,
     plain_dealer,
     raw_dealer,
@@ -38,7 +40,7 @@ async def still_works(ann: End, bob: End) -> None:
     message = task(4711)
     bob.transport.send("ann", message)
     await until(lambda: ("bob", message) in ann.heard)
-    assert ann.transport.connected() == {"bob", "eve"} & ann.transport.connected() | {"bob"}
+    assert "bob" in ann.transport.connected()
 
 
 def valid(number: int = 0, sender: str = "ann") -> tuple[bytes, bytes]:
@@ -54,7 +56,7 @@ def test_a_stranger_is_refused(caplog):
             with raw_dealer(ann.address, make_keys()) as stranger:
                 for number in range(100):
                     stranger.send_multipart(valid(number))
-                await until(lambda: ann.transport.counters["refused_key"] >= 2)
+                await until(lambda: ann.transport.counters["refused_key"])
                 await still_works(ann, bob)
             assert ann.heard == [("bob", task(4711))]
 
@@ -100,15 +102,15 @@ def test_a_peer_cannot_take_over_the_place_of_another():
     async def scene() -> None:
         ann, bob, eve = End("ann"), End("bob"), End("eve")
         async with started(ann, bob, eve):
-            with (
-                raw_dealer(ann.address, bob.keys, routing_id=b"bob") as honest,
-                raw_dealer(ann.address, eve.keys, routing_id=b"bob") as thief,
-            ):
+            with raw_dealer(ann.address, bob.keys, routing_id=b"bob") as honest:
                 honest.send_multipart(valid(1))
                 await until(lambda: len(ann.heard) == 1)
-                thief.send_multipart(valid(2))
-                honest.send_multipart(valid(3))
-                await until(lambda: len(ann.heard) == 2)
+                accepted = ann.transport.counters["accepted"]
+                with raw_dealer(ann.address, eve.keys, routing_id=b"bob") as thief:
+                    thief.send_multipart(valid(2))
+                    await until(lambda: ann.transport.counters["accepted"] == accepted + 1)
+                    honest.send_multipart(valid(3))
+                    await until(lambda: len(ann.heard) == 2)
             assert {(sender, message.id.prompt) for sender, message in ann.heard} == {
                 ("bob", 1),
                 ("bob", 3),
@@ -148,15 +150,16 @@ def test_raw_bytes_are_refused(bytes_sent):
     async def scene() -> None:
         ann, bob = End("ann"), End("bob")
         async with started(ann, bob, limits=limits(handshake_s=0.2)):
+            counters = ann.transport.counters
+            before = counters["opened"] - counters["accepted"]
             for _ in range(3):
                 reader, writer = await asyncio.open_connection("127.0.0.1", ann.port)
                 writer.write(bytes_sent)
-                try:  # it is refused, or given up when its time for a handshake is over
-                    await asyncio.wait_for(reader.read(), timeout=5.0)
-                except ConnectionError:
-                    pass
+                with contextlib.suppress(ConnectionError):
+                    await asyncio.wait_for(reader.read(), timeout=5.0)  # until it is cut off
                 writer.close()
-            await until(lambda: ann.transport.counters["refused_handshake"] >= 3)
+            await until(lambda: counters["opened"] - counters["accepted"] == before + 3)
+            await until(lambda: counters["ended"] >= 3)
             await still_works(ann, bob)
 
     run(scene())
@@ -167,7 +170,7 @@ def test_a_client_that_says_nothing_is_cut_off():
         ann, bob = End("ann"), End("bob")
         async with started(ann, bob, limits=limits(handshake_s=0.2)):
             with socket.create_connection(("127.0.0.1", ann.port)):
-                await until(lambda: ann.transport.counters["refused_handshake"] == 1)
+                await until(lambda: ann.transport.counters["ended"] == 1)
             await still_works(ann, bob)
 
     run(scene())
@@ -177,7 +180,7 @@ def test_a_client_that_says_nothing_is_cut_off():
     ("frames", "counter"),
     [
         ([b"x" * 1001, b"x"], "oversize"),
-        ([b"x", b"x" * 2000], "oversize"),
+        ([b"x", b"x" * 1900], "oversize"),
         ([b"x"] * 3, "too_many_frames"),
         ([b"x"] * 10_000, "too_many_frames"),
         ([b"x" * 900] * 1000, "too_many_frames"),
@@ -317,6 +320,6 @@ def test_a_clock_full_of_lies_moves_no_deadline_of_others():
             due_s = loop.time() + 5.0
             bob.transport.send("ann", task(1, deadline_s=due_s))
             await until(lambda: len(ann.heard) == 3)
-            assert due_s - 0.001 <= ann.heard[-1][1].deadline_s <= due_s + 0.5
+            assert due_s - 0.001 <= deadline_s(ann.heard[-1][1]) <= due_s + 0.5
 
     run(scene())

@@ -63,7 +63,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path, keys):
 
 
 def test_a_missing_file_is_told_with_the_command_that_helps(tmp_path):
-    with pytest.raises(ScenarioError, match="missing.*dmoa keys"):
+    with pytest.raises(ScenarioError, match=r"missing.*dmoa keys"):
         read_secret(tmp_path / "secret.key")
 
 

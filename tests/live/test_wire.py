@@ -79,7 +79,9 @@ def test_a_hello_arrives_as_it_was_sent(hears, sent_s, incarnation):
 
 
 def test_a_farewell_arrives_as_one():
-    assert wire.decode(wire.encode(wire.Leaving(), sent_s=0.0, incarnation=1)).body == wire.Leaving()
+    assert (
+        wire.decode(wire.encode(wire.Leaving(), sent_s=0.0, incarnation=1)).body == wire.Leaving()
+    )
 
 
 @given(messages, clocks, incarnations)

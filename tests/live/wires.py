@@ -39,6 +39,13 @@ def task(number: int = 0, text: str = "what is a queue?", **fields: Any) -> Task
     return Task(TaskId("ann", number, 0, 0), Content(5, text), **fields)
 
 
+def deadline_s(message: Message) -> float:
+    """Give the deadline of a task, seconds."""
+    assert isinstance(message, Task)
+    assert message.deadline_s is not None
+    return message.deadline_s
+
+
 def free_port() -> int:
     """Find a port that nobody uses now."""
     with socket.socket() as probe:
@@ -83,7 +90,9 @@ class End:
     ) -> Transport:
         """Make its transport, not yet started."""
         fields.setdefault("limits", QUICK)
-        fields.setdefault("on_message", lambda sender, message: self.heard.append((sender, message)))
+        fields.setdefault(
+            "on_message", lambda sender, message: self.heard.append((sender, message))
+        )
         self.transport = Transport(
             name=self.name,
             keys=self.keys,
