@@ -119,8 +119,8 @@ def _check_node(path: Path, *, as_json: bool) -> None:
     table = tables.plain_table("", "", left=2)
     table.show_header = False
     for key, value in facts.items():
-        shown = ", ".join(value) if isinstance(value, list) else value
-        table.add_row(key.replace("_", " "), str(shown))
+        shown = ", ".join(value) if isinstance(value, list) else str(value or "–")
+        table.add_row(key.replace("_", " "), shown)
     out.print(table)
     tables.print_notes(out, node.notes)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,7 +16,7 @@ from dmoa.live.node_schema import TAKEN, NodeFile
 from dmoa.live.toml_lines import locating, place_of, read_toml
 from dmoa.live.weights import resolve_weights
 from dmoa.scenario import Scenario, Setup, load
-from dmoa.scenario.addresses import Address, is_loopback, parse_address
+from dmoa.scenario.addresses import Address, is_http_url, is_loopback, parse_address
 from dmoa.scenario.fields import keys_of
 from dmoa.scenario.inclusion import unknown_node
 from dmoa.scenario.live_schema import Durability, Kind, Live
@@ -310,15 +309,23 @@ def _model(node: NodeFile, live: Live, kind: Kind, folder: Path, cluster_folder:
             path="model",
             remedy="give the name under which the server has it",
         )
-    parts = urlsplit(node.url or "")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    check_url(node.url)
+    return model
+
+
+def check_url(url: str | None) -> None:
+    """Refuse what is no URL of a server.
+
+    Raises:
+        ScenarioError: With an example.
+    """
+    if url is None or not is_http_url(url):
         raise ScenarioError(
             "engine 'openai' needs the URL of a server",
             path="url",
-            given=node.url,
-            remedy='for example url = "http://127.0.0.1:11434/v1"',
+            given=url,
+            remedy="for example http://127.0.0.1:11434/v1",
         )
-    return model
 
 
 def _path(text: str, folder: Path) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from dmoa.errors import ScenarioError
 from dmoa.live.cluster import cluster_file
+from dmoa.live.config import check_url
 from dmoa.live.init_files import (
     NodeLayout,
     absolute_model,
@@ -215,12 +216,7 @@ def _check_nodes(
 
 
 def _check_server(url: str | None, models: Sequence[str | None]) -> None:
-    if url is None:
-        raise ScenarioError(
-            "engine 'openai' needs the URL of a server",
-            path="url",
-            remedy="for example http://127.0.0.1:11434/v1",
-        )
+    check_url(url)
     if None in models:
         raise ScenarioError(
             "engine 'openai' needs the name of a model",

@@ -33,9 +33,10 @@ def _values(scenario: Scenario, arguments: Mapping[str, Any]) -> Iterator[str]:
         values["live.engine"] = arguments["engine"]
     if "model" in arguments:
         values["live.model"] = absolute_model(arguments["model"])
-    if "overlay.topology" in values:
-        # A file was copied beside the cluster file, so only its name is the same.
-        values["overlay.topology"] = Path(values["overlay.topology"]).name
+    topology = values.get("overlay.topology")
+    # A file was copied beside the cluster file, so only its name is the same.
+    if topology is not None and Path(topology).name == Path(scenario.overlay.topology).name:
+        del values["overlay.topology"]
     wanted = load(scenario, values)
     for path in values:
         found, sought = value_at(scenario, path), value_at(wanted, path)

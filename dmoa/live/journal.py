@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -37,6 +37,8 @@ RETENTION_S = 7 * 86400.0
 KEY_CHARACTERS_MAX = 255
 
 Outcome = Answer | Fail | Expire
+State = Literal["accepted", "answered", "failed", "expired"]
+Row = TypeVar("Row", bound=tuple[Any, ...])
 _STATES: dict[type, str] = {Answer: "answered", Fail: "failed", Expire: "expired"}
 _ENCODER = msgspec.msgpack.Encoder()
 _ARRIVALS = msgspec.msgpack.Decoder(PromptArrived)
@@ -52,7 +54,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What the journal knows of a prompt. Times are Unix times, s."""
 
     arrival: PromptArrived
-    state: Literal["accepted", "answered", "failed", "expired"]
+    state: State
     content: Content | None = None
     reason: str = ""
     accepted_s: float
@@ -187,10 +189,11 @@ class Journal:
         """
         taken_up = []
         with self._transaction():
-            rows = self._execute(
+            rows = self._read(
+                tuple[int, bytes, int, float],
                 "SELECT number, arrival, attempt, zero_s FROM prompt"
-                " WHERE ended_s IS NULL ORDER BY number"
-            ).fetchall()
+                " WHERE ended_s IS NULL ORDER BY number",
+            )
             for number, arrival, attempt, zero_s in rows:
                 record = self._arrival(number, arrival)
                 deadline_s = record.deadline_s
@@ -208,13 +211,14 @@ class Journal:
         Raises:
             ScenarioError: The file cannot be read, or its record is damaged.
         """
-        row = self._execute(
+        rows = self._read(
+            tuple[State, bytes, float, float | None, bytes | None],
             "SELECT state, arrival, accepted_s, ended_s, outcome FROM prompt WHERE number = ?",
             prompt,
-        ).fetchone()
-        if row is None:
+        )
+        if not rows:
             return None
-        state, arrival, accepted_s, ended_s, outcome = row
+        state, arrival, accepted_s, ended_s, outcome = rows[0]
         ended = None if outcome is None else self._outcome(prompt, outcome)
         return Entry(
             arrival=self._arrival(prompt, arrival),
@@ -227,9 +231,8 @@ class Journal:
 
     def counts(self) -> dict[str, int]:
         """Count prompts accepted, answered, failed and expired over the life of the journal."""
-        rows = self._execute("SELECT name, value FROM tally").fetchall()
-        found = dict(rows)
-        return {name: found[name] for name in ("accepted", *_STATES.values())}
+        found = dict(self._read(tuple[str, int], "SELECT name, value FROM tally"))
+        return {name: found.get(name, 0) for name in ("accepted", *_STATES.values())}
 
     def prompt_of_key(self, key: str) -> int | None:
         """Give the prompt that was accepted under an idempotency key, until it is forgotten.
@@ -244,8 +247,8 @@ class Journal:
                 given=key if len(key) <= KEY_CHARACTERS_MAX else f"{key[:40]}...",
                 remedy="send a shorter one" if key else "leave it out, or send one",
             )
-        row = self._execute("SELECT number FROM idempotency WHERE key = ?", key).fetchone()
-        return None if row is None else int(row[0])
+        rows = self._read(tuple[int], "SELECT number FROM idempotency WHERE key = ?", key)
+        return rows[0][0] if rows else None
 
     def prune(self) -> int:
         """Forget all prompts that ended longer ago than the retention; say how many.
@@ -261,9 +264,11 @@ class Journal:
 
     def _accept(self, record: PromptArrived, key: str | None) -> bool:
         number = record.prompt
-        found = self._execute("SELECT ended_s FROM prompt WHERE number = ?", number).fetchone()
-        if found is not None:
-            return found[0] is None  # taken up again after a crash
+        rows = self._read(
+            tuple[float | None], "SELECT ended_s FROM prompt WHERE number = ?", number
+        )
+        if rows:
+            return rows[0][0] is None  # taken up again after a crash
         if not 0 <= number < self._next:
             raise InvariantError(f"prompt {number} has no number of this journal")
         now_s = self._clock()
@@ -300,11 +305,12 @@ class Journal:
         return bool(changed)
 
     def _forget(self, limit: int) -> int:
-        rows = self._execute(
+        rows = self._read(
+            tuple[int],
             "SELECT number FROM prompt WHERE ended_s < ? ORDER BY ended_s LIMIT ?",
             self._clock() - self._retention_s,
             limit,
-        ).fetchall()
+        )
         for (number,) in rows:
             self._execute("DELETE FROM prompt WHERE number = ?", number)
             self._execute("DELETE FROM idempotency WHERE number = ?", number)
@@ -312,10 +318,10 @@ class Journal:
 
     def _raise_tally(self, name: str, by: int) -> int:
         self._execute("UPDATE tally SET value = value + ? WHERE name = ?", by, name)
-        row = self._execute("SELECT value FROM tally WHERE name = ?", name).fetchone()
-        if row is None:
+        rows = self._read(tuple[int], "SELECT value FROM tally WHERE name = ?", name)
+        if not rows:
             raise damaged(self._path, f"it has lost count of {name}")
-        return int(row[0])
+        return rows[0][0]
 
     def _arrival(self, number: int, data: bytes) -> PromptArrived:
         with self._believing(number):
@@ -336,8 +342,19 @@ class Journal:
     def _execute(self, statement: str, *values: object) -> sqlite3.Cursor:
         try:
             return self._database.execute(statement, values)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise failure(self._path, error) from None
+
+    def _read(self, kind: type[Row], statement: str, *values: object) -> list[Row]:
+        """Read rows, and believe only those that are of their kind."""
+        try:
+            rows = self._execute(statement, *values).fetchall()
+            # The type is made here, where mypy reads only types that are written.
+            return msgspec.convert(rows, list[kind])  # type: ignore[valid-type]
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise failure(self._path, error) from None
+        except msgspec.ValidationError as error:
+            raise damaged(self._path, str(error)) from None
 
     def _set_synchronous(self, mode: str) -> None:
         self._execute(f"PRAGMA synchronous = {mode}")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from dmoa.errors import ScenarioError
+from dmoa.errors import InvariantError, ScenarioError
 
 Durability = Literal["full", "process"]
 
@@ -120,9 +120,14 @@ def damaged(journal: Path, reason: str) -> ScenarioError:
     )
 
 
-def failure(journal: Path, error: sqlite3.Error) -> ScenarioError:
-    """Turn an error of SQLite into one for the user."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+def failure(journal: Path, error: sqlite3.Error | UnicodeDecodeError) -> ScenarioError:
+    """Turn an error of SQLite into one for the user; its message may quote bytes of the file."""
+    if isinstance(error, UnicodeDecodeError):
+        return damaged(journal, "it holds bytes that are no text")
+    if isinstance(error, sqlite3.ProgrammingError):
+        raise InvariantError(f"the journal is not used as it has to be: {error}")
+    # An error without a code is Python's own: a text in the file that is none.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return unusable(
             journal,
@@ -173,14 +178,12 @@ def open_database(journal: Path, durability: Durability) -> sqlite3.Connection:
         database.execute(f"PRAGMA fullfsync = {int(durability == 'full')}")
         database.execute(f"PRAGMA checkpoint_fullfsync = {int(durability == 'full')}")
         database.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_MAX}")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError, ScenarioError) as error:
         if database is not None:
             _close_quietly(database)
+        if isinstance(error, ScenarioError):
+            raise
         raise failure(journal, error) from None
-    except ScenarioError:
-        if database is not None:
-            _close_quietly(database)
-        raise
     return database
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from dmoa.errors import ScenarioError
 
@@ -64,6 +65,19 @@ def _is_host(host: str) -> bool:
         except ValueError:
             return False
     return len(host) <= 253 and _HOST.fullmatch(host) is not None
+
+
+def is_http_url(text: str) -> bool:
+    """Tell whether a text is the URL of a server.
+
+    >>> is_http_url("https://edge-3:11434/v1"), is_http_url("edge-3:11434")
+    (True, False)
+    """
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False  # brackets without an address, or a port that is none
 
 
 def is_loopback(host: str) -> bool:
