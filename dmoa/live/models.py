@@ -171,7 +171,9 @@ def _locate(reference: str, folder: Path, *, fetch: bool) -> Path:
     path = path if path.is_absolute() else folder / path
     if reference and path.is_file():
         return path
-    problem = "this is a folder, not a model file" if path.is_dir() else "there is no such file"
+    problem = "there is no such file"
+    if path.is_dir():
+        problem = "this is a folder, not a model file" if reference else "names no model"
     raise ScenarioError(
         problem,
         path="model",
