@@ -49,6 +49,7 @@ def command(
     QUESTION is a text, or - for standard input. The answer goes to standard output, what is
     waited for to standard error. If a node does not take the question, another one is asked,
     unless --node or --url names one. A question that was accepted survives a crash of its node.
+    The exit code is 1 if no node takes the question, or if it fails or expires.
     """
     text = read_question(question)
     from dmoa.cli.asking import PATIENCE_S, ask, request_body  # the help page does without HTTP

@@ -89,6 +89,8 @@ class Teller:
     def show_layers(self, answer: Answer) -> None:
         """Show the proposals of an answer that has been told."""
         layers = answer.told.get("layers", [])
+        if not layers:
+            self.note(f"node {answer.node} answered alone, without layers of proposals")
         for number, layer in enumerate(layers, 1):
             for fields in layer["proposals"]:
                 self._print_proposal(number, len(layers), fields)
@@ -103,7 +105,8 @@ class Teller:
             lost = f", {missing} missing" if missing else ""
             layers = len(told["layers"])
             where = "1 layer" if layers == 1 else f"{layers} layers"
-            parts.append(f"{len(proposals) - missing} proposals in {where}{lost}")
+            came = len(proposals) - missing
+            parts.append(f"{came} proposal{'s' * (came != 1)} in {where}{lost}")
         if (took_s := told.get("sojourn_time_s")) is not None:
             parts.append(duration(took_s))
         if answer.cut:

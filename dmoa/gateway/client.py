@@ -19,6 +19,7 @@ CONNECT_TIMEOUT_S = 2.0
 #: A node that is silent for longer, without even keeping a stream alive, hangs.
 SILENCE_MAX_S = 20.0
 BODY_BYTES_MAX = 16 << 20
+NOTHING_LISTENS, BROKEN = "nothing listens there", "the connection broke"
 
 
 class Unavailable(Exception):  # noqa: N818 - another node, or the same one later, may answer
@@ -107,9 +108,12 @@ class Client:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(SILENCE_MAX_S, connect=CONNECT_TIMEOUT_S)
         # A proxy of the environment cannot reach this machine's own ports.
-        self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=timeout, trust_env=not is_loopback(host)
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=self.url, headers=headers, timeout=timeout, trust_env=not is_loopback(host)
+            )
+        except httpx.InvalidURL as error:
+            raise _bad_url(url, str(error)) from None
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +134,7 @@ class Client:
             Unavailable: The node does not answer in time.
             DmoaError: It answers with an error.
         """
-        with _reaching(self.url, timeout_s):
+        with _reaching(timeout_s):
             response = self._http.get(path, timeout=timeout_s)
         if not response.is_success:
             raise self._error(response)
@@ -164,8 +168,10 @@ class Client:
                             return
         except httpx.TimeoutException:
             problem = f"it was silent for {SILENCE_MAX_S:g} s"
-        except httpx.HTTPError as error:
-            problem = str(error) or type(error).__name__
+        except httpx.ConnectError:
+            problem = NOTHING_LISTENS
+        except httpx.HTTPError:
+            problem = BROKEN
         else:
             problem = "it ended the stream too early"
         raise Lost(problem) if accepted else Unavailable(problem)
@@ -226,17 +232,15 @@ class Client:
 
 
 @contextmanager
-def _reaching(url: str, timeout_s: float) -> Iterator[None]:
+def _reaching(timeout_s: float) -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException:
         raise Unavailable(f"no answer in {timeout_s:g} s") from None
     except httpx.ConnectError:
-        raise Unavailable("nothing listens there") from None
-    except httpx.HTTPError as error:
-        raise Unavailable(str(error) or type(error).__name__) from None
-    except httpx.InvalidURL as error:
-        raise _bad_url(url, str(error)) from None
+        raise Unavailable(NOTHING_LISTENS) from None
+    except httpx.HTTPError:
+        raise Unavailable(BROKEN) from None
 
 
 def _host_of(url: str) -> str:

@@ -172,6 +172,7 @@ def test_an_address_instead_of_a_cluster(dmoa: Run, cluster: PlayedCluster) -> N
         (["--url", "ftp://127.0.0.1"], "no address of a node's door"),
         (["--url", "http://127.0.0.1:99999"], "no address of a node's door"),
         (["--url", "http://"], "no address of a node's door"),
+        (["--url", "http://127.0.0.1:80/\x01"], "no address of a node's door"),
         (["--layers", "9"], "at most 3 layers fit"),
         (["--layers", "-1"], "dmoa.layers: expected `int` >= 0"),
         (["--temperature", "-1"], "temperature: expected `float` >= 0"),

@@ -102,6 +102,12 @@ def test_input_that_is_not_utf8_is_refused() -> None:
     assert "not UTF-8" in result.stderr
 
 
+def test_an_answer_without_layers_has_nothing_to_show(cluster: PlayedCluster) -> None:
+    cluster.door("0").events = [Ended(state="answered", answer=ANSWER)]
+    result = talk("Why?\n/show\n", "--layers", "0")
+    assert "node 0 answered alone, without layers of proposals" in result.stderr
+
+
 def test_every_question_is_answered_anew(cluster: PlayedCluster) -> None:
     cluster.door("0").events = full_script()
     result = talk("Why?\n", "--show", "--node", "0")

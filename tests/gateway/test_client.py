@@ -105,11 +105,33 @@ def test_comments_say_that_the_node_is_there(strange: Strange) -> None:
         assert next(client.ask({}, idempotency_key="k")) == Waiting()
 
 
+def test_a_connection_that_breaks() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def hang_up() -> None:
+            for _ in range(2):
+                connection, _address = server.accept()
+                connection.recv(1)
+                connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        for request in (Client.check, ask_first):
+            with Client(url) as client, pytest.raises(Unavailable, match="connection broke"):
+                request(client)
+        thread.join()
+
+
+def ask_first(client: Client) -> None:
+    next(client.ask({}, idempotency_key="k"))
+
+
 def test_nothing_that_listens() -> None:
     with Client("http://127.0.0.1:1") as client:
         with pytest.raises(Unavailable, match="nothing listens there"):
             client.check()
-        with pytest.raises(Unavailable, match="refused"):
+        with pytest.raises(Unavailable, match="nothing listens there"):
             next(client.ask({}, idempotency_key="k"))
 
 
