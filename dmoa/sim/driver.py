@@ -20,6 +20,7 @@ from dmoa.core import (
     Event,
     MessageReceived,
     Node,
+    Persist,
     PromptArrived,
     Send,
     ServiceEnded,
@@ -85,7 +86,9 @@ class Simulation:
         self._awaited = len(nodes)
         self._last_s = self._horizon_s = 0.0
         self._numbers = [count() for _ in nodes]
-        self._on_arrival = [self._stepper(), self._expect_prompt]
+        self._timed: set[tuple[int, int]] = set()
+        self._step = self._stepper()
+        self._on_arrival = [self._step, self._expect_prompt]
 
     @property
     def ended_s(self) -> float:
@@ -137,7 +140,7 @@ class Simulation:
         schedule(Occurrence(callbacks, node, event, now + (at_s - now)), kind + node, at_s - now)
 
     # One flat loop: a call per action would cost more than the action.
-    def _stepper(self) -> Callable[[Occurrence], None]:  # noqa: C901
+    def _stepper(self) -> Callable[[Occurrence], None]:  # noqa: C901, PLR0915
         """Make the callback that lets a node hear an event; a closure, for speed."""
         nodes, names, index, world = self._nodes, self._names, self._index, self._world
         steps = [node.step for node in nodes]
@@ -146,6 +149,7 @@ class Simulation:
         log, check = self._log, self._check
         inbox: deque[tuple[int, Event]] = deque()
         cancelled: set[TaskId] = set()
+        timed = self._timed
         schedule: Callable[..., None] = self._env.schedule  # any order may be a priority
 
         def step(occurrence: Occurrence) -> None:  # noqa: C901, PLR0912
@@ -174,10 +178,13 @@ class Simulation:
                             happens = Occurrence(on_event, to, heard, now + delay_s)
                             schedule(happens, _DELIVERS + to, delay_s)
                     elif type(action) is SetTimer:
+                        timed.add((node, action.timer.prompt))
                         fired = TimerFired(action.timer)
-                        self._schedule(_TIMES, on_event, node, fired, action.at_s)
+                        self._schedule(_TIMES, on_timer, node, fired, action.at_s)
                     elif type(action) is CancelService:
                         cancelled.add(action.task)
+                    elif timed and type(action) is not Persist:
+                        timed.discard((node, action.prompt))
                 if check is not None:
                     check(nodes[node])
                 if waiting >= limit:
@@ -191,8 +198,14 @@ class Simulation:
             if len(log) >= CHUNK:
                 self._flush()
 
-        on_event = [step]
+        on_event, on_timer = [step], [self._fire]
         return step
+
+    def _fire(self, occurrence: Occurrence) -> None:
+        """Let a node hear a timer, unless its prompt has ended: that stops its timers."""
+        event = occurrence.event
+        if isinstance(event, TimerFired) and (occurrence.node, event.timer.prompt) in self._timed:
+            self._step(occurrence)
 
     def _flush(self) -> None:
         if self._log:

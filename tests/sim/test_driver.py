@@ -16,11 +16,12 @@ from dmoa.core import (
     Plan,
     PromptArrived,
     ServiceEnded,
+    StartService,
     TimerFired,
     Uniform,
     layered,
 )
-from dmoa.core.actions import Answer, CancelService
+from dmoa.core.actions import Answer, CancelService, Expire
 from dmoa.core.invariants import check
 from dmoa.errors import UnstableError
 from dmoa.sim import Simulation, World
@@ -219,3 +220,25 @@ def test_observers_get_every_entry_in_order_in_chunks():
     assert all(chunks)
     entries = [entry for chunk in chunks for entry in chunk]
     assert all(a[0] <= b[0] for a, b in pairwise(entries))
+
+
+def test_a_prompts_timers_stop_with_it():
+    # Deadlines of 100 s and 500 s for a prompt that takes 2 s: the run ends with the answer.
+    plan = layered(1, 1, join=Join(100.0), deadline_s=500.0)
+    entries, ended_s = simulate(nodes(2, plan), world([[1.0], []]), 1000.0)
+    assert not any(isinstance(entry[2], TimerFired) for entry in entries)
+    assert ended_s == 3.0
+
+
+def test_a_prompt_expires_at_its_deadline_and_leaves_every_queue_then():
+    entries, ended_s = simulate(
+        nodes(2, layered(1, 1, deadline_s=2.5)), world([[0.0] * 4, []], delay_s=0.25), 100.0
+    )
+    ends = [a for entry in entries for a in entry[3] if isinstance(a, Answer | Expire)]
+    assert [type(end) for end in ends] == [Expire] * 4
+    assert {entry[0] for entry in entries if any(type(a) is Expire for a in entry[3])} == {2.5}
+    # The first withdrawal arrives and frees the peer; what waits there is past its deadline, so the
+    # peer refuses it, and that arrives last.
+    assert ended_s == 3.0
+    assert max(entry[0] for entry in entries if any(type(a) is StartService for a in entry[3])) < 3
+    assert entries[-1][4:] == (0, 0, 0, 0)
