@@ -157,10 +157,23 @@ def reference() -> str:
             "| key | meaning | expected | unit | default | belongs to |",
             "|---|---|---|---|---|---|",
         ]
-        lines += [
-            f"| `{key.name}` | {key.description} | {key.expected} | {key.unit} "
-            f"| {_default(key)} | {_belongs(key)} |"
-            for key in keys(section).values()
-        ]
+        lines += [f"{_row(key)} {_belongs(key)} |" for key in keys(section).values()]
         lines.append("")
     return "\n".join(lines)
+
+
+def key_table(struct: type[msgspec.Struct]) -> str:
+    """Write the keys of one record as a Markdown table.
+
+    >>> print(key_table(schema.Station))
+    | key | meaning | expected | unit | default |
+    |---|---|---|---|---|
+    | `slots` | tasks that a node serves at once | a whole number from 1 to 1,000,000 | tasks ...
+    """
+    lines = ["| key | meaning | expected | unit | default |", "|---|---|---|---|---|"]
+    return "\n".join([*lines, *(_row(key) for key in keys_of(struct).values())])
+
+
+def _row(key: Key) -> str:
+    cells = (f"`{key.name}`", key.description, key.expected, key.unit, _default(key))
+    return f"| {' | '.join(cells)} |"

@@ -71,6 +71,8 @@ def test_no_secret_is_printed(dmoa: Run, workdir: Path) -> None:
         ("check full/node.toml", "full/node.toml: cluster: must be given"),
         ("check full/other.toml", "full/other.toml: name: must be given"),
         ("check full/other.toml --nodes 3", "a node's file takes no options"),
+        ("check full/broken.toml", "full/broken.toml: is not valid TOML"),
+        ("check full/simulated.toml", "plan.layer: unknown key"),
         ("check missing/node.toml", "there is no such file"),
         ("check missing/cluster.toml", "there is no such file"),
     ],
@@ -84,13 +86,15 @@ def test_bad_input_is_refused_and_nothing_is_written(
         "cluster.toml": "live.engine = 'lama'",
         "node.toml": "name = '0'",
         "other.toml": "cluster = 'cluster.toml'",
+        "broken.toml": "= 3",
+        "simulated.toml": "[plan]\nlayer = 1",
     }.items():
         (workdir / "full" / name).write_text(content)
     result = dmoa(*shlex.split(line))
     assert result.exit_code == 2, result.output
     assert text in " ".join(result.stderr.split())
     assert {file.name for file in workdir.iterdir()} == {"full"}
-    assert len(list((workdir / "full").iterdir())) == 4
+    assert len(list((workdir / "full").iterdir())) == 6
 
 
 def test_check_explains_a_cluster_and_its_nodes(dmoa: Run, answer: Answer, workdir: Path) -> None:

@@ -10,7 +10,9 @@ from dmoa.live.config import read_node
 from dmoa.live.engines.spec import DEFAULT_MODEL
 from dmoa.live.init import init_cluster
 from dmoa.live.keys import make_keys, write_secret
+from dmoa.live.node_schema import NodeFile
 from dmoa.live.toml_lines import line_of
+from dmoa.scenario.fields import key_table
 
 RING = {"overlay.topology": "ring", "overlay.nodes": 4}
 
@@ -379,3 +381,8 @@ def test_lines_are_found(path, line):
         'model = "m"\n'
     )
     assert line_of(text, path) == line
+
+
+def test_the_page_shows_the_keys_of_a_node_as_they_are(root):
+    page = (root / "docs" / "runtime.md").read_text("utf-8")
+    assert key_table(NodeFile) in page, "put fields.key_table(NodeFile) into docs/runtime.md"

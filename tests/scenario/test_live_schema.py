@@ -4,7 +4,13 @@ import pytest
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario import from_dict, load, resolve, to_dict, value_at, with_values
-from dmoa.scenario.addresses import Address, is_loopback, parse_address, written
+from dmoa.scenario.addresses import (
+    Address,
+    is_http_url,
+    is_loopback,
+    parse_address,
+    written,
+)
 
 KEYS = ["".join(chr(97 + (first + place) % 26) for place in range(40)) for first in range(8)]
 
@@ -218,3 +224,15 @@ def test_the_system_may_choose_a_port_where_that_is_allowed():
 def test_loopback_is_what_only_this_machine_reaches():
     assert [is_loopback(host) for host in ("127.8.0.1", "::1", "localhost")] == [True] * 3
     assert [is_loopback(host) for host in ("192.168.0.7", "::", "edge")] == [False] * 3
+
+
+@pytest.mark.parametrize(
+    "text", ["", "edge:80/v1", "ftp://edge/v1", "http://", "http://[::x]/v1", "http://edge:99999"]
+)
+def test_what_is_no_url_of_a_server(text):
+    assert not is_http_url(text)
+
+
+def test_urls_of_servers():
+    assert is_http_url("http://127.0.0.1:11434/v1")
+    assert is_http_url("https://[fe80::1]/v1")
