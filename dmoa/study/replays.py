@@ -73,7 +73,7 @@ def setup_of(header: Header) -> Setup:
         graph.add_edges_from((header.names[origin], header.names[peer]) for peer in peers)
     kept = {key: header.scenario[key] for key in ("plan", "station", "nodes")}
     kept["nodes"] = {
-        name: {key: own[key] for key in ("slots", "queue_max") if key in own}
+        name: {key: own[key] for key in ("slots", "queue_max", "arrival_rate_hz") if key in own}
         for name, own in kept["nodes"].items()
     }
     for name, service_time_s in zip(header.names, header.service_time_s, strict=False):
