@@ -21,7 +21,7 @@ from dmoa.live.engines.llama_binding import (
     Model,
     Sampler,
     Sampling,
-    last_said,
+    reason,
 )
 from dmoa.live.engines.llama_prompts import Prompts
 from dmoa.live.engines.memory import check_room
@@ -246,7 +246,7 @@ class Llama:
 
 def _failed(result: int, position: int) -> EngineError:
     return EngineError(
-        f"llama_decode returned {result} at token {position:,} ({last_said()}); "
+        f"llama_decode returned {result} at token {position:,} ({reason()}); "
         "if it happens again, restart the node or lower context_tokens"
     )
 

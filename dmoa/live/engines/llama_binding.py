@@ -9,7 +9,6 @@ import ctypes
 import importlib
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +31,7 @@ _WARNING = 3
 _NO, _YES = False, True
 
 _log = logging.getLogger("dmoa.llama")
-_said: deque[str] = deque(maxlen=6)
+_said: list[str] = []
 _loading = threading.Lock()
 _loaded: list[Any] = []
 _kept: list[Any] = []  # what C calls as long as the process lives
@@ -84,15 +83,15 @@ def _import() -> Any:
 
 def _hear(level: int, text: bytes, _data: object) -> None:
     line = text.decode("utf-8", "replace").strip()
-    if line and level >= _WARNING:
+    if line and level >= _WARNING and not _said:
         _said.append(line)
     if line:
         _log.debug("%s", line)
 
 
-def last_said() -> str:
-    """Give the last warning or error of llama.cpp, for a message."""
-    return _said[-1][:300] if _said else "llama.cpp gave no reason"
+def reason() -> str:
+    """Give the first warning or error of llama.cpp since its work began: the others follow it."""
+    return _said[0][:300] if _said else "llama.cpp gave no reason"
 
 
 class Model:
@@ -106,7 +105,7 @@ class Model:
         )
         if not self._model:
             raise ScenarioError(
-                f"llama.cpp cannot load this model ({last_said()})",
+                f"llama.cpp cannot load this model ({reason()})",
                 path="model",
                 given=str(path),
                 remedy="choose a model of an architecture that llama.cpp knows, or fetch the file "
@@ -207,7 +206,7 @@ class Model:
         context = self.lib.llama_init_from_model(self._model, params)
         if not context:
             raise ScenarioError(
-                f"llama.cpp cannot make a context of {tokens:,} tokens ({last_said()})",
+                f"llama.cpp cannot make a context of {tokens:,} tokens ({reason()})",
                 path="context_tokens",
                 given=tokens,
                 remedy="set a smaller context_tokens or end other programs",
@@ -246,6 +245,7 @@ class Context:
 
     def clear(self) -> None:
         """Forget the sequence."""
+        _said.clear()
         self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), _YES)
 
     @contextmanager
@@ -326,7 +326,11 @@ class Sampler:
     def _make_grammar(self, vocabulary: Any, grammar: str | None) -> Any:
         if grammar is None:
             return None
-        made = self._lib.llama_sampler_init_grammar(vocabulary, grammar.encode(), b"root")
+        made = None
+        if grammar.strip():  # an empty one would allow everything
+            made = self._lib.llama_sampler_init_grammar(
+                vocabulary, grammar.encode("utf-8", "replace"), b"root"
+            )
         if not made:
             raise EngineError("the grammar is no valid GBNF with a rule `root`; correct it")
         return made
