@@ -41,17 +41,19 @@ def live_bound(cluster_file: Path, nodes: Sequence[dict[str, Any]]) -> LiveBound
     from dmoa import study  # numpy and scipy load slowly
     from dmoa.scenario import from_dict, load, to_dict
 
-    table = to_dict(load(str(cluster_file)))
+    scenario = load(str(cluster_file))
+    table = to_dict(scenario)
     table.pop("live", None)
     table["service"] = {"service_time_s": mean_s}
     table["arrivals"] = {"arrival_rate_hz": ANY_RATE_HZ}
+    values = table.get("nodes", {})
     table["nodes"] = {
         name: {
             **{key: old[key] for key in ("slots", "queue_max") if key in old},
-            "service_time_s": measured[name] or mean_s,
-            **({} if idle else {"arrival_rate_hz": rates[name]}),
+            "service_time_s": measured.get(name) or mean_s,
+            **({} if idle else {"arrival_rate_hz": rates.get(name, 0.0)}),
         }
-        for name, old in ((name, table.get("nodes", {}).get(name, {})) for name in measured)
+        for name, old in ((name, values.get(name, {})) for name in study.prepare(scenario).names)
     }
     limit = study.bound(from_dict(table))
     stable = limit.arrival_rate_hz < limit.critical_rate_hz

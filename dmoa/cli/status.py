@@ -116,6 +116,8 @@ def _bound(doors: Doors, nodes: list[dict[str, Any]]) -> tuple[LiveBound | None,
 
     if doors.folder is None:
         return None, "the overlay is not known without --dir"
+    if doors.chosen:
+        return None, "it takes all nodes; leave --node out"
     try:
         return live_bound(cluster_file(doors.folder), nodes), "no task has been served yet"
     except ScenarioError as error:

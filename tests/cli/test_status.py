@@ -120,6 +120,20 @@ def test_a_cluster_where_no_prompt_arrives(cluster: PlayedCluster) -> None:
     assert (limit.verdict, limit.arrival_rate_hz, limit.bottleneck) == ("idle", 0.0, "2")
 
 
+def test_nodes_that_are_not_asked_count_as_idle_ones(cluster: PlayedCluster) -> None:
+    limit = live_bound(cluster.file, [measured("0", 1.0, 0.3)])
+    assert limit is not None
+    assert limit.arrival_rate_hz == pytest.approx(0.1)
+    # Node 0 proposes and aggregates for itself alone: 2 tasks of 1 s per prompt.
+    assert limit.offered_load_max == pytest.approx(0.6)
+
+
+def test_one_node_alone_gives_no_verdict(dmoa: Run, cluster: PlayedCluster) -> None:
+    cluster.start("0")
+    result = dmoa("status", "--node", "0")
+    assert "No verdict: it takes all nodes; leave --node out." in result.stdout
+
+
 def test_an_idle_cluster_says_so(cluster: PlayedCluster) -> None:
     limit = live_bound(cluster.file, [measured(name, 1.0) for name in "012"])
     assert limit is not None
