@@ -32,6 +32,8 @@ FAILED_EVENTS = (
 MONITORED_EVENTS = (
     zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | FAILED_EVENTS
 )
+NOW = int(zmq.NOBLOCK)  # plain integers: these are used for every message
+NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 EVENTS_AT_ONCE = 500
 REOPEN_PAUSES = 3.0
 """After so many of the longest pauses without a connection, a link is opened anew."""
@@ -197,8 +199,8 @@ class Link:
         """Send at once, before whatever waits; False if that is not possible."""
         header, body = frames
         try:
-            self._socket.send(header, zmq.NOBLOCK | zmq.SNDMORE)
-            self._socket.send(body, zmq.NOBLOCK)
+            self._socket.send(header, NOW_AND_MORE)
+            self._socket.send(body, NOW)
         except zmq.Again:
             return False
         counters = self._counters
@@ -215,11 +217,6 @@ class Link:
         if self.up and not self._queue and self.send_now(frames):
             return True
         limits, size = self._limits, len(frames[0]) + len(frames[1])
-        if (
-            len(self._queue) >= limits.send_queue_messages
-            or self._queue_bytes + size > limits.send_queue_bytes
-        ):
-            self._discard_old()
         if (
             len(self._queue) >= limits.send_queue_messages
             or self._queue_bytes + size > limits.send_queue_bytes

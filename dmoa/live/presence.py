@@ -51,13 +51,23 @@ class Presence:
         self.here = False
         """Whether it is heard and hears us."""
 
+    def replaced_by(self, incarnation: int) -> bool:
+        """Tell whether another process than before speaks with this incarnation.
+
+        A lower one than that which is heard now is no successor. After silence it is: the peer
+        may have lost its count with its disk.
+        """
+        if self.incarnation is None:
+            return False
+        return incarnation > self.incarnation or (incarnation < self.incarnation and not self.heard)
+
     def hear(self, *, incarnation: int, at_s: float) -> Hearing:
         """Take note of a letter."""
-        known, silent = self.incarnation, not self.heard
-        if known is not None and incarnation < known and not silent:
+        silent, restarted = not self.heard, self.replaced_by(incarnation)
+        if self.incarnation not in {None, incarnation} and not restarted:
             return Hearing.STALE
         self.incarnation, self.heard, self._heard_s = incarnation, True, at_s
-        if known is not None and incarnation != known:
+        if restarted:
             return Hearing.RESTARTED
         return Hearing.RENEWED if silent else Hearing.KNOWN
 

@@ -18,7 +18,7 @@ from dmoa.live import wire
 from dmoa.live.allowlist import ZAP_DOMAIN, AllowList
 from dmoa.live.keys import KeyPair
 from dmoa.live.limits import Allowance, QuietLog, TransportLimits
-from dmoa.live.links import Context, Watch, configure
+from dmoa.live.links import NOW, Context, Watch, configure
 
 FRAMES_READ_MAX = wire.FRAMES + 1
 """One frame more than a letter has tells that there are too many; the others are not kept."""
@@ -116,7 +116,7 @@ class Receiver:
             return False
         receive = self._router.recv
         try:
-            frame = receive(zmq.NOBLOCK, copy=False)  # a routing id: self-chosen, worth nothing
+            frame = receive(NOW, copy=False)  # a routing id: self-chosen, worth nothing
         except zmq.Again:
             return False
         frames: list[bytes] = []
@@ -124,7 +124,7 @@ class Receiver:
         for _ in range(FRAMES_AT_ONCE):
             if not frame.more:
                 break
-            frame = receive(zmq.NOBLOCK, copy=False)
+            frame = receive(NOW, copy=False)
             length = len(frame)
             size += length
             longest = max(longest, length)

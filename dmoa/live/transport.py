@@ -27,7 +27,7 @@ from dmoa.live.allowlist import (
     check_address,
 )
 from dmoa.live.keys import KeyPair
-from dmoa.live.limits import QuietLog, TransportLimits
+from dmoa.live.limits import Allowance, QuietLog, TransportLimits
 from dmoa.live.links import Context, Link
 from dmoa.live.offsets import ClockOffset
 from dmoa.live.presence import Hearing, Presence
@@ -36,6 +36,9 @@ from dmoa.live.receiver import Receiver
 __all__ = ["PeerAddress", "Transport", "TransportLimits"]
 
 TICKS_PER_HEARTBEAT = 4
+
+CHANGES_AT_ONCE = 10.0
+"""How often a peer may start anew or be found at once; then once per heartbeat."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class _Peer:
         self.link = link
         self.presence = Presence(timeout_s=limits.heartbeat_timeout_s, at_s=at_s)
         self.offset = ClockOffset(limits.clock_window_s)
+        self.changes = Allowance(per_s=1.0 / limits.heartbeat_s, at_once=CHANGES_AT_ONCE)
 
 
 class Transport:
@@ -202,8 +206,11 @@ class Transport:
     def _take(self, name: str, letter: wire.Letter) -> None:
         """Act on a letter."""
         peer = self._peers[name]
-        at_s = self._loop.time()
-        hearing = peer.presence.hear(incarnation=letter.incarnation, at_s=at_s)
+        at_s, presence = self._loop.time(), peer.presence
+        if self._flickers(peer, letter, at_s):
+            self.counters["refused_haste"] += 1
+            return
+        hearing = presence.hear(incarnation=letter.incarnation, at_s=at_s)
         if hearing is Hearing.STALE:
             self.counters["stale"] += 1
             return
@@ -213,16 +220,23 @@ class Transport:
         peer.offset.observe(letter.sent_s, received_s)
         body = letter.body
         if isinstance(body, wire.Hello):
-            if peer.presence.greet(hears_us=body.hears == self._incarnation):
+            if presence.greet(hears_us=body.hears == self._incarnation):
                 self._report(name, peer)
         elif isinstance(body, wire.Leaving):
-            if peer.presence.leave():
+            if presence.leave():
                 self._report(name, peer)
         else:
             if isinstance(body, Task) and body.deadline_s is not None:
                 deadline_s = peer.offset.to_own_clock(body.deadline_s)
                 body = msgspec.structs.replace(body, deadline_s=deadline_s)
             self._on_message(name, body)
+
+    def _flickers(self, peer: _Peer, letter: wire.Letter, at_s: float) -> bool:
+        """Tell whether a letter would make its peer another process, or here, too soon again."""
+        presence, body = peer.presence, letter.body
+        restarts = presence.replaced_by(letter.incarnation)
+        appears = not presence.here and isinstance(body, wire.Hello) and body.hears is not None
+        return (restarts or appears) and not peer.changes.take(at_s)
 
     def _meet(self, name: str, peer: _Peer, hearing: Hearing) -> None:
         """Hear a peer for the first time since it started, or since it fell silent."""

@@ -8,13 +8,12 @@ them ends in a letter or in a ``PeerError``, and takes memory in proportion to t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, Literal, final
 
 import msgspec
 
-from dmoa.core.messages import Message, Response, Task
+from dmoa.core.messages import Message, Task
 from dmoa.errors import PeerError
 
 PROTOCOL_VERSION = 1
@@ -124,7 +123,7 @@ def decode(frames: Sequence[bytes]) -> Letter:
             )
         body: Message | Hello | Leaving
         if header.kind == "message":
-            body = _check_seconds(_messages.decode(frames[1]))
+            body = _check_deadline(_messages.decode(frames[1]))
         elif header.kind == "hello":
             body = _hellos.decode(frames[1])
         else:
@@ -150,14 +149,10 @@ def other_version(frames: Sequence[bytes]) -> int | None:
     return version if version != PROTOCOL_VERSION else None
 
 
-def _check_seconds(body: Message) -> Message:
-    """Refuse times that are no numbers of seconds: they would poison every sum they enter."""
+def _check_deadline(body: Message) -> Message:
+    """Refuse a deadline that is no number of seconds: it would poison every sum it enters."""
     if isinstance(body, Task):
         at_s = body.deadline_s
         if at_s is not None and not -CLOCK_MAX_S <= at_s <= CLOCK_MAX_S:
             raise PeerError(f"a deadline is a number of seconds, but {at_s} came")
-    elif isinstance(body, Response) and body.report is not None:
-        for taken_s in (body.report.service_time_s, body.report.mean_service_time_s):
-            if not (math.isfinite(taken_s) and taken_s >= 0.0):
-                raise PeerError(f"a service time is 0 or more seconds, but {taken_s} came")
     return body

@@ -305,6 +305,26 @@ def test_a_peer_that_sends_too_fast_is_not_read_beyond_its_rate(caplog):
     assert caplog.text.count("more than 100 messages per second") == 1
 
 
+def test_a_peer_that_flickers_does_not_keep_this_node_busy():
+    async def scene() -> None:
+        ann, bob, eve = End("ann"), End("bob"), End("eve")
+        async with started(ann, bob, eve, limits=limits(heartbeat_s=60.0, heartbeat_timeout_s=90)):
+            counters = ann.transport.counters
+            before = counters["reopened"]
+            with raw_dealer(ann.address, eve.keys) as dealer:
+                for number in range(500):
+                    hears = wire.Hello(hears=number % 2 or None)
+                    dealer.send_multipart(wire.encode(hears, sent_s=0.0, incarnation=1))
+                    hello = wire.encode(wire.Hello(hears=1), sent_s=0.0, incarnation=2 + number)
+                    dealer.send_multipart(hello)
+                await until(lambda: counters["refused_haste"] + counters["stale"] >= 950)
+            assert counters["reopened"] - before <= 12
+            assert len([name for name, _ in ann.seen if name == "eve"]) <= 25
+            await still_works(ann, bob)
+
+    run(scene())
+
+
 def test_a_clock_full_of_lies_moves_no_deadline_of_others():
     async def scene() -> None:
         ann, bob, eve = End("ann"), End("bob"), End("eve")

@@ -6,6 +6,7 @@ import asyncio
 import functools
 
 import pytest
+from zmq.utils import z85
 
 from dmoa.errors import ScenarioError
 from dmoa.live import wire
@@ -116,6 +117,28 @@ def test_a_key_that_connects_again_and_again_has_to_wait():
                 )
         assert counters["accepted"] == 2
         assert counters["refused_haste"] >= 2
+        await ann.transport.close()
+
+    run(scene())
+
+
+def test_a_question_that_is_none_of_ours_lets_nobody_in():
+    async def scene() -> None:
+        ann, bob = End("ann"), End("bob")
+        ann.make({"bob": bob.address})
+        await ann.transport.start()
+        decide = ann.transport._authenticator._decide
+        key = z85.decode(bob.keys.public.encode())
+        good = [b"id", b"", b"1.0", b"7", b"dmoa", b"127.0.0.1", b"", b"CURVE", key]
+        answer = decide(good)
+        assert answer is not None
+        assert answer[4:7] == [b"200", b"OK", bob.keys.public.encode()]
+        for place, other in ((4, b"elsewhere"), (7, b"PLAIN"), (8, b"short"), (8, bytes(32))):
+            bad = decide([*good[:place], other, *good[place + 1 :]])
+            assert bad is not None
+            assert bad[3:7] == [b"7", b"400", b"no such peer", b""]
+        assert decide(good[:-1]) is None
+        assert decide([b"junk"]) is None
         await ann.transport.close()
 
     run(scene())

@@ -134,19 +134,6 @@ def test_the_queue_for_an_absent_peer_has_an_end(tight, fits):
     run(scene())
 
 
-def test_room_is_made_by_letting_go_of_what_is_old():
-    async def scene() -> None:
-        ann, bob = End("ann"), End("bob")
-        ann.make({"bob": bob.address}, limits=limits(send_queue_messages=1), now=lambda: 0.0)
-        await ann.transport.start()
-        assert ann.transport.send("bob", task(1, deadline_s=-1.0))
-        assert ann.transport.send("bob", task(2))
-        assert not ann.transport.send("bob", task(3))
-        await ann.transport.close()
-
-    run(scene())
-
-
 def test_what_no_peer_could_read_is_not_sent(caplog):
     async def scene() -> None:
         ann, bob = End("ann"), End("bob")
@@ -233,6 +220,19 @@ def test_a_killed_process_that_starts_again_is_lost_and_found():
         finally:
             second.end()
             await ann.transport.close()
+
+    run(scene())
+
+
+def test_what_a_replaced_process_has_still_on_its_way_is_dropped():
+    async def scene() -> None:
+        ann, bob = End("ann"), End("bob")
+        async with started(ann, bob, incarnation=5):
+            with raw_dealer(ann.address, bob.keys) as dealer:
+                dealer.send_multipart(wire.encode(task(1), sent_s=0.0, incarnation=4))
+                await until(lambda: ann.transport.counters["stale"] == 1)
+            assert ann.heard == []
+            assert ann.transport.connected() == {"bob"}
 
     run(scene())
 
