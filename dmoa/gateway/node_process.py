@@ -136,6 +136,7 @@ class _Process:
         node.attach(wire)
         await wire.start()
         try:
+            await node.meet(config.limits.heartbeat_timeout_s)
             resumed = node.resume()
             front.open(node)
             _LOG.info(

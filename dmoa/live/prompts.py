@@ -41,10 +41,10 @@ class PromptStory(msgspec.Struct, kw_only=True):
 
     async def watch(self) -> AsyncIterator[Progress]:
         """Give what has happened, then what happens, until the prompt has ended."""
-        seen = 0
+        happened, seen = self.happened, 0
         while True:
-            while seen < len(self.happened):
-                progress = self.happened[seen]
+            while seen < len(happened):
+                progress = happened[seen]
                 seen += 1
                 yield progress
                 if isinstance(progress, Ended):
@@ -52,6 +52,13 @@ class PromptStory(msgspec.Struct, kw_only=True):
             if self.more is None:
                 self.more = asyncio.Event()
             await self.more.wait()
+
+    def shorten(self) -> None:
+        """Keep the answer in one piece; whoever watches already goes on with the many."""
+        kept = [one for one in self.happened if not isinstance(one, Token)]
+        if kept and isinstance(kept[-1], Ended) and kept[-1].answer:
+            kept.insert(-1, Token(text=kept[-1].answer))
+        self.happened = kept
 
     def view(self) -> PromptView:
         """Show the prompt as it is now."""
@@ -115,7 +122,8 @@ class Prompts:
             return
         story.state, story.ended_s = ended.state, unix_s
         story.sojourn_time_s = now_s - story.began_s
-        story.tell(ended)
+        story.tell(msgspec.structs.replace(ended, prompt_tokens=story.prompt_tokens))
+        story.shorten()
         self._ended[number] = story
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)

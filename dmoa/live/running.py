@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -86,6 +87,9 @@ class RunningNode:
         self._admission = Admission(setup, number, engine, truncate=truncate)
         self._asks = frozenset(setup.names[peer] for peer in setup.peers[number])
         self._lost = set(self._asks)
+        self._met = asyncio.Event()
+        if not self._lost:
+            self._met.set()
         self._follower = Follower(node, number, clock, recorder)
         self._wire: Transport | None = None
         self._driver = Driver(
@@ -132,9 +136,19 @@ class RunningNode:
         if here and peer in self._lost:
             self._lost.discard(peer)
             self._driver.hear(PeerFound(peer))
+            if not self._lost:
+                self._met.set()
         elif not here and peer not in self._lost:
             self._lost.add(peer)
             self._driver.hear(PeerLost(peer))
+
+    async def meet(self, wait_s: float) -> None:
+        """Wait until every peer that it asks is here, for at most ``wait_s``.
+
+        A node that began at once would answer its first prompts without them.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._met.wait(), wait_s)
 
     def resume(self) -> int:
         """Take up the prompts that were accepted before a crash; say how many."""
@@ -192,12 +206,13 @@ class RunningNode:
         idempotency_key: str | None = None,
     ) -> Ticket:
         """Accept a prompt durably (see `dmoa.live.door.Door.submit`)."""
+        tokens = await self._admission.measure(question, options)
+        plan = self._admission.plan(layers, proposers)
+        # Nothing waits between this look and the acceptance, so a key never has two prompts.
         if idempotency_key is not None:
             known = self._journal.prompt_of_key(idempotency_key)
             if known is not None:
                 return self._ticket(known)
-        tokens = await self._admission.measure(question, options)
-        plan = self._admission.plan(layers, proposers)
         if self.state != "ready":
             raise Refused(f"node {self.name} is {self.state}", queue_length=0, retry_after_s=5.0)
         if self._driver.journal_fails:
