@@ -76,7 +76,7 @@ class Admission:
             spec.layer_deadline_s,
             min(spec.quorum or 1, asked + 1),
             spec.patience,
-            spec.attempts,
+            spec.attempts or 1,
         )
         plan = layered(depth, asked, join=join, deadline_s=spec.prompt_deadline_s)
         tasks = outline(plan, self._degree).tasks

@@ -9,6 +9,7 @@ import msgspec
 
 from dmoa.errors import ScenarioError
 from dmoa.live.allowlist import PeerAddress
+from dmoa.live.cores import cores
 from dmoa.live.engines.spec import DEFAULT_MODEL, EngineSpec
 from dmoa.live.keys import KeyPair, read_secret
 from dmoa.live.limits import TransportLimits
@@ -99,7 +100,7 @@ def read_node(path: Path) -> NodeConfig:
     setup, live, cluster_text = read_cluster_file(cluster)
     with locating(path, text):
         index = _index(node, setup)
-        engine = _engine(node, live, folder, cluster.parent)
+        engine = _engine(setup.names[index], node, live, folder, cluster.parent)
     with locating(cluster, cluster_text):
         neighbours = _neighbours(setup, index)
         peers = {setup.names[peer]: _peer(live, setup, peer, index) for peer in neighbours}
@@ -259,7 +260,9 @@ def _own_keys(name: str, secret: Path, own: PeerAddress, cluster: Path, text: st
     return keys
 
 
-def _engine(node: NodeFile, live: Live, folder: Path, cluster_folder: Path) -> EngineSpec:
+def _engine(
+    name: str, node: NodeFile, live: Live, folder: Path, cluster_folder: Path
+) -> EngineSpec:
     """Put together what the node's file and the cluster's say of its engine."""
     kind = node.engine or live.engine
     for other, keys in TAKEN.items():
@@ -272,6 +275,8 @@ def _engine(node: NodeFile, live: Live, folder: Path, cluster_folder: Path) -> E
                     remedy=f"remove it, or write engine = {other!r}",
                 )
     given = {key: getattr(node, key) for key in TAKEN[kind]}
+    if kind == "llama" and node.threads is None:
+        given["threads"] = _threads(name, live)
     if node.api_key_file is not None:
         given["api_key_file"] = str(folder / node.api_key_file)
     context_tokens = node.context_tokens or live.context_tokens
@@ -290,6 +295,23 @@ def _engine(node: NodeFile, live: Live, folder: Path, cluster_folder: Path) -> E
         truncate=live.truncate,
         **{key: value for key, value in given.items() if value is not None},
     )
+
+
+def _threads(name: str, live: Live) -> int:
+    """Share the cores between the nodes of the cluster that have this node's address.
+
+    llama.cpp's threads wait for each other by spinning: more of them than cores are many times
+    slower, not a little.
+    """
+    if name not in live.peers:
+        return cores()
+    host = parse_address(live.peers[name].address, scheme="tcp", path="address").host
+    here = [
+        other
+        for other, peer in live.peers.items()
+        if parse_address(peer.address, scheme="tcp", path="address").host == host
+    ]
+    return max(1, cores() // len(here))
 
 
 def _model(node: NodeFile, live: Live, kind: Kind, folder: Path, cluster_folder: Path) -> str:

@@ -128,7 +128,7 @@ class Driver:
         self._stepping = False
         self._timers: dict[int, list[asyncio.TimerHandle]] = {}
         self._undurable: dict[int, Answer | Fail | Expire] = {}
-        self._unpromised: set[int] = set()
+        self._silent: set[int] = set()
         self._keys: dict[int, str] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._closed = False
@@ -232,15 +232,16 @@ class Driver:
             self._safe.persist(event, idempotency_key=self._keys.get(event.prompt))
         except ScenarioError as error:
             _LOG.error("prompt %d was not accepted: %s", event.prompt, error)
-            self._unpromised.add(event.prompt)
+            self._silent.add(event.prompt)
         else:
             self._audience.accepted(event)
 
     def _persist_end(self, end: Answer | Fail | Expire) -> None:
-        if end.prompt in self._unpromised:
+        if end.prompt in self._silent:
             return
         try:
-            self._safe.persist(end)
+            if not self._safe.persist(end):
+                self._silent.add(end.prompt)  # it has ended before, and was told so
         except ScenarioError as error:
             _LOG.error("prompt %d has ended, but: %s; trying again", end.prompt, error)
             self._undurable[end.prompt] = end
@@ -249,8 +250,8 @@ class Driver:
     def _tell(self, end: Answer | Fail | Expire) -> None:
         for handle in self._timers.pop(end.prompt, ()):
             handle.cancel()
-        if end.prompt in self._unpromised:
-            self._unpromised.remove(end.prompt)
+        if end.prompt in self._silent:
+            self._silent.remove(end.prompt)
         elif end.prompt not in self._undurable:
             self._audience.ended(end)
 

@@ -34,7 +34,7 @@ _ENGINE = """
 #: Key, example and meaning of what one may want to add for an engine.
 _MORE: dict[Kind, tuple[tuple[str, object, str], ...]] = {
     "llama": (
-        ("threads", 4, "threads that compute; absent: one per core"),
+        ("threads", 4, "threads that compute; absent: the cores, shared with nodes here"),
         ("template", "chatml", "a chat template, where the model has none"),
         ("sha256", "...", "what the model's file must hash to"),
     ),
@@ -153,9 +153,9 @@ def node_text(node: NodeLayout, url: str | None, api_key_env: str | None) -> str
         lines.append(_line("url", url, "the server's, with its /v1"))
     if api_key_env is not None:
         lines.append(_line("api_key_env", api_key_env, "holds the server's key"))
-    lines += [_line(f"# {key}", *more) for key, *more in _MORE[node.engine]]
+    lines += [_line(f"# {key}", value, why) for key, value, why in _MORE[node.engine]]
     lines.append("\n[limits]\n")
-    lines += [_line(f"# {key}", *more) for key, *more in _LIMITS]
+    lines += [_line(f"# {key}", value, why) for key, value, why in _LIMITS]
     return "".join(lines)
 
 

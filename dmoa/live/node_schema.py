@@ -53,7 +53,11 @@ class NodeFile(Section, frozen=True, kw_only=True):
     ) = None
     sha256: Annotated[str, meta("what the model's file must hash to", max_length=64)] | None = None
     threads: (
-        Annotated[int, meta("threads that compute; absent: one per core", ge=1, le=1024)] | None
+        Annotated[
+            int,
+            meta("threads that compute; absent: the cores, shared with nodes here", ge=1, le=1024),
+        ]
+        | None
     ) = None
     template: (
         Annotated[

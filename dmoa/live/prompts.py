@@ -55,7 +55,7 @@ class PromptStory(msgspec.Struct, kw_only=True):
 
     def shorten(self) -> None:
         """Keep the answer in one piece; whoever watches already goes on with the many."""
-        kept = [one for one in self.happened if not isinstance(one, Token)]
+        kept: list[Progress] = [one for one in self.happened if not isinstance(one, Token)]
         if kept and isinstance(kept[-1], Ended) and kept[-1].answer:
             kept.insert(-1, Token(text=kept[-1].answer))
         self.happened = kept

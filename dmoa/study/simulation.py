@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmoa.live.cores import cores
 from dmoa.scenario import Scenario, Setup
 from dmoa.scenario.schema import Run
 from dmoa.study.bounds import Bound, bound, prepare
 from dmoa.study.observation import Observation, count_prompts, observe
-from dmoa.study.pool import cores, run_all
+from dmoa.study.pool import run_all
 from dmoa.study.replication import ENGINE, Job, Outcome, replicate
 from dmoa.study.results import NodeSummary, SimulationResult
 from dmoa.trace import Measures

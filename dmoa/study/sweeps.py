@@ -15,11 +15,12 @@ import msgspec
 
 from dmoa import __version__
 from dmoa.errors import DmoaError, InvariantError, ScenarioError
+from dmoa.live.cores import cores
 from dmoa.scenario import Scenario, resolve, to_dict, with_values
 from dmoa.scenario.overlay_files import is_file_name
 from dmoa.study.bounds import to_json
 from dmoa.study.grid import Grid, check_grid, configurations
-from dmoa.study.pool import cores, run_all
+from dmoa.study.pool import run_all
 from dmoa.study.results import SimulationResult
 from dmoa.study.simulation import simulate
 from dmoa.study.store import Manifest, Outcome, Point, Store, file_named

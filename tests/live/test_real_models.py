@@ -37,7 +37,7 @@ def test_ten_real_prompts_are_proposed_on_and_answered(cluster, shared_data):
     nodes = state(cluster)
     assert "gemma" in nodes["3"]["model"]
     assert all("SmolLM2" in nodes[name]["model"] for name in "012")
-    asked_of = Counter()
+    asked_of: Counter[str] = Counter()
     for number, one in enumerate(asked):
         client = OpenAI(base_url=f"{nodes[str(number % 4)]['url']}/v1", api_key="none")
         answer = client.chat.completions.create(
@@ -45,9 +45,9 @@ def test_ten_real_prompts_are_proposed_on_and_answered(cluster, shared_data):
             messages=[{"role": "user", "content": one["instruction"]}],
             max_tokens=TOKENS,
         )
-        assert answer.choices[0].message.content.strip()
-        layers = answer.model_extra["dmoa"]["layers"]
-        proposals = layers[0]["proposals"]
+        assert (answer.choices[0].message.content or "").strip()
+        more = answer.model_extra or {}
+        proposals = more["dmoa"]["layers"][0]["proposals"]
         assert len(proposals) == 3, proposals
         for proposal in proposals:
             assert proposal["text"].strip()
@@ -57,7 +57,7 @@ def test_ten_real_prompts_are_proposed_on_and_answered(cluster, shared_data):
     assert set(asked_of) == set("0123")
     dmoa("down", folder=cluster)
 
-    started = Counter()
+    started: Counter[tuple[str, int]] = Counter()
     for file in trace_files(cluster):
         for _, _, _, actions, *_ in read_trace(file)[1]:
             for action in actions:

@@ -29,6 +29,11 @@ async def ask(node, question="What is a ring?", **how):
     return ticket, [progress async for progress in node.watch(ticket.id)]
 
 
+def state(node, ticket):
+    view = node.find(ticket.id)
+    return view and view.state
+
+
 def test_a_prompt_is_proposed_on_by_its_node_and_two_peers(tmp_path):
     async def scenario():
         async with live_overlay(setup_of(), tmp_path) as overlay:
@@ -77,10 +82,10 @@ def test_a_restarted_node_takes_up_what_it_had_accepted(tmp_path):
         async with live_overlay(setup, tmp_path, lambda _: Scripted(next(speeds, 0.0))) as overlay:
             node = overlay.nodes["0"]
             ticket = await node.submit("Shall I be forgotten?", Options())
-            assert node.find(ticket.id).state == "waiting"
+            assert state(node, ticket) == "waiting"
             await overlay.stop("0")
             again = await overlay.start("0")
-            await until(lambda: again.find(ticket.id).state == "answered")
+            await until(lambda: state(again, ticket) == "answered")
             return overlay.journals["0"].counts()
 
     assert asyncio.run(scenario()) == {"accepted": 1, "answered": 1, "failed": 0, "expired": 0}
@@ -174,7 +179,7 @@ def test_a_draining_node_ends_what_it_has_and_refuses_the_rest(tmp_path):
             node = overlay.nodes["0"]
             ticket = await node.submit("The last?", Options())
             assert await node.drain(10.0)
-            assert node.find(ticket.id).state == "answered"
+            assert state(node, ticket) == "answered"
             with pytest.raises(Refused, match="draining"):
                 await node.submit("One more?", Options())
             return await node.ready()

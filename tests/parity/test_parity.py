@@ -7,6 +7,7 @@ a node are far enough apart that their order is.
 
 import asyncio
 from collections import defaultdict
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -46,7 +47,7 @@ def gap_s(entries):
     times = defaultdict(list)
     for time_s, node, *_ in entries:
         times[node].append(time_s)
-    return min(b - a for own in times.values() for a, b in zip(own, own[1:], strict=False))
+    return min(b - a for own in times.values() for a, b in pairwise(own))
 
 
 def bare(value):

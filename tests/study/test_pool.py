@@ -101,13 +101,3 @@ def test_an_error_in_a_worker_arrives_whole(which: str, error: type, known: dict
     with pytest.raises(error) as caught:
         list(pool.run_all(fail, [which], workers))
     assert {name: getattr(caught.value, name) for name in known} == known
-
-
-def test_at_least_one_core_is_counted(monkeypatch: pytest.MonkeyPatch):
-    assert pool.cores() >= 1
-    if hasattr(os, "sched_getaffinity"):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2})
-        assert pool.cores() == 3
-        monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert pool.cores() == 1

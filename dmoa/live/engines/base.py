@@ -21,9 +21,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out of one task: the text, its length, the length of what was read, and why it
-    ended. Lengths are in the engine's own tokens.
-    """
+    """What came out of one task, and why it ended; lengths are in the engine's own tokens."""
 
     text: str
     tokens: int
