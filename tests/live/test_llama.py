@@ -328,6 +328,41 @@ class TestLife:
             thread.join(60)
         assert made == [expected] * 3
 
+    def test_a_token_of_many_bytes_is_read_whole(
+        self, engine: Llama, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = engine._weights
+        (token, *_) = model.tokenize("international")
+        piece = model.piece(token)
+        assert len(piece) > 1
+        monkeypatch.setattr(llama_binding, "_PIECE_BYTES", 1)
+        assert model.piece(token) == piece
+
+    def test_a_model_that_does_not_generate_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        library = llama_binding.library()
+        monkeypatch.setattr(library, "llama_model_has_decoder", lambda _: False)
+        with pytest.raises(ScenarioError, match="does not generate text"):
+            Llama(find_model(DEFAULT_MODEL))
+
+    def test_a_context_that_cannot_be_made_is_told_and_gives_the_weights_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        library = llama_binding.library()
+        freed: list[object] = []
+        free = library.llama_model_free
+
+        def count(model: object) -> None:
+            freed.append(model)
+            free(model)
+
+        monkeypatch.setattr(library, "llama_init_from_model", lambda *_: None)
+        monkeypatch.setattr(library, "llama_model_free", count)
+        with pytest.raises(ScenarioError, match="cannot make a context of 256 tokens"):
+            Llama(find_model(DEFAULT_MODEL), context_tokens=256)
+        assert len(freed) == 1
+
     def test_a_closed_engine_says_so(self) -> None:
         engine = Llama(find_model(DEFAULT_MODEL), context_tokens=256, threads=1)
         engine.close()

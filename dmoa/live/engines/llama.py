@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from dmoa.core import Options, Turn
 from dmoa.core.streams import derive
 from dmoa.errors import EngineError
+from dmoa.live.cores import cores
 from dmoa.live.engines import templates
 from dmoa.live.engines.base import Capabilities, Finish, Generation
 from dmoa.live.engines.llama_binding import (
@@ -82,13 +82,15 @@ class Llama:
             context_tokens=self.context_tokens,
         )
         self._weights = Model(path)
-        form, note = templates.choose(template, self._weights.template)
+        with ExitStack() as undo:
+            undo.callback(self._weights.close)
+            form, note = templates.choose(template, self._weights.template)
+            self._form, self._prompts = form, Prompts(self._weights, form)
+            self._context = self._weights.context(self.context_tokens, threads or cores())
+            undo.pop_all()
         self.notes = tuple(filter(None, [note, self._shrunk(context_tokens)]))
         for each in self.notes:
             _log.warning("%s: %s", self.model, each)
-        self._form = form
-        self._prompts = Prompts(self._weights, form)
-        self._context = self._weights.context(self.context_tokens, threads or _cores())
         self._max_tokens, self._truncate, self._key = max_tokens, truncate, key
         self._serving = threading.Lock()  # held by the one generation under way
         self._reading = threading.Lock()  # held while the vocabulary is used, or freed
@@ -258,9 +260,3 @@ def _depth(grammar: str) -> int:
         depth = max(0, depth + (letter == "(") - (letter == ")"))
         deepest = max(deepest, depth)
     return deepest
-
-
-def _cores() -> int:
-    """Give how many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -27,7 +27,7 @@ NOTICE_S = 0.02
 DONE, FULL, ABORTED = 0, 1, 2
 _PIECE_BYTES = 256
 _PENALTY_TOKENS = 64
-_WARNING = 3
+_ERROR = 4
 _NO, _YES = False, True
 
 _log = logging.getLogger("dmoa.llama")
@@ -83,14 +83,14 @@ def _import() -> Any:
 
 def _hear(level: int, text: bytes, _data: object) -> None:
     line = text.decode("utf-8", "replace").strip()
-    if line and level >= _WARNING and not _said:
+    if line and level == _ERROR and not _said:
         _said.append(line)
     if line:
         _log.debug("%s", line)
 
 
 def reason() -> str:
-    """Give the first warning or error of llama.cpp since its work began: the others follow it."""
+    """Give the first error of llama.cpp since its work began: the others follow it."""
     return _said[0][:300] if _said else "llama.cpp gave no reason"
 
 
