@@ -109,10 +109,9 @@ def test_an_unknown_message_is_a_bug():
 
 
 def test_a_bug_tells_its_story_oldest_first():
-    class Broken:
+    class Broken(Uniform):
         """A selection that works once, when the node is built."""
 
-        peers = ("b",)
         calls = 0
 
         def choose(self, count: int, key: int, position: int) -> tuple[str, ...]:
@@ -121,7 +120,7 @@ def test_a_bug_tells_its_story_oldest_first():
                 raise RuntimeError(f"no {count} peers at {key + position - key - position}")
             return ("b",)
 
-    one = Node("a", plan=layered(1, 1), selection=Broken(), key=1)
+    one = Node("a", plan=layered(1, 1), selection=Broken("b"), key=1)
     for number in range(STORY):
         one.step(TimerFired(TimerId(number, 0)), float(number))
     with pytest.raises(InvariantError, match="node a: RuntimeError: no 1 peers at 0") as caught:
