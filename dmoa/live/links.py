@@ -2,7 +2,9 @@
 
 Messages wait here, not in ZeroMQ, because here their number, bytes and age are bounded. With
 ``IMMEDIATE`` the socket takes messages only while the peer's handshake stands, and drops what it
-still holds when the connection breaks: nothing old is delivered to a process that comes later.
+still holds when the connection breaks. What waits here is sent once the peer has said over which
+connection it hears this node, so that nothing goes to a process which took the place of the one
+that the message was for.
 """
 
 from __future__ import annotations
@@ -114,7 +116,7 @@ class Link:
         limits: Bounds of the queue and the socket.
         counters: Counts what becomes of messages.
         log: Where failed handshakes are reported.
-        on_up: Called when a connection stands, before anything is sent over it.
+        on_up: Called when a connection stands, to say hello over it.
     """
 
     def __init__(
@@ -137,6 +139,10 @@ class Link:
         self._queue_bytes = 0
         self._key_turn = 0
         self.up = False
+        """Whether a connection stands."""
+        self.ups = 0
+        """Number of the connection that stands, or stood last."""
+        self._confirmed = False
         self._open()
 
     def _open(self) -> None:
@@ -151,13 +157,13 @@ class Link:
         socket.connect_timeout = milliseconds(self._limits.handshake_s)
         socket.reconnect_ivl = milliseconds(self._limits.reconnect_s)
         socket.reconnect_ivl_max = milliseconds(self._limits.reconnect_max_s)
-        self._down_since_s = self._loop.time()
+        self._opened_s = self._down_since_s = self._loop.time()
         self._watch = Watch(socket, self._hear)
         self._loop.add_reader(socket.FD, self._ready)
         socket.connect(self._address.address)
 
     def _close(self, linger_ms: int) -> None:
-        self.up = False
+        self.up = self._confirmed = False
         self._watch.close()
         self._loop.remove_reader(self._socket.FD)
         self._socket.close(linger_ms)
@@ -166,14 +172,14 @@ class Link:
         """Hear what became of the connection."""
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._counters["connected"] += 1
-            self.up = True
+            self.up, self._confirmed = True, False
+            self.ups += 1
             self._on_up(self._peer)
-            self._flush()
         elif event == zmq.EVENT_DISCONNECTED:
             if self.up:
                 self._counters["disconnected"] += 1
                 self._down_since_s = self._loop.time()
-            self.up = False
+            self.up = self._confirmed = False
         else:
             self._counters["handshake_failed"] += 1
             refused = event == zmq.EVENT_HANDSHAKE_FAILED_AUTH and value == 400
@@ -195,6 +201,12 @@ class Link:
         if events & zmq.POLLOUT and self._queue:
             self._flush()
 
+    def confirm(self) -> None:
+        """Send what waits: the peer for whom it is hears the connection that stands."""
+        if self.up and not self._confirmed:
+            self._confirmed = True
+            self._flush()
+
     def send_now(self, frames: Frames) -> bool:
         """Send at once, before whatever waits; False if that is not possible."""
         header, body = frames
@@ -214,7 +226,7 @@ class Link:
         Returns:
             False, and nothing is sent, if there is no room to wait.
         """
-        if self.up and not self._queue and self.send_now(frames):
+        if self._confirmed and not self._queue and self.send_now(frames):
             return True
         limits, size = self._limits, len(frames[0]) + len(frames[1])
         if (
@@ -230,7 +242,7 @@ class Link:
     def _flush(self) -> None:
         """Send what waits, as much as there is room for."""
         now_s = self._loop.time()
-        while self.up and self._queue:
+        while self._confirmed and self._queue:
             waiting = self._queue[0]
             if waiting.until_s < now_s:
                 self._counters["dropped_old"] += 1
@@ -276,6 +288,11 @@ class Link:
         pause_s = REOPEN_PAUSES * self._limits.reconnect_max_s
         if not self.up and self._loop.time() - self._down_since_s > pause_s:
             self._key_turn += 1
+            self.reopen()
+
+    def hasten(self) -> None:
+        """Connect now, not after the next pause, unless that has just been begun."""
+        if not self.up and self._loop.time() - self._opened_s > self._limits.reconnect_s:
             self.reopen()
 
     def reopen(self) -> None:

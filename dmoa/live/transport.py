@@ -50,6 +50,8 @@ class _Peer:
         self.link = link
         self.presence = Presence(timeout_s=limits.heartbeat_timeout_s, at_s=at_s)
         self.offset = ClockOffset(limits.clock_window_s)
+        self.hears: int | None = None
+        """The connection of the peer's over which its last hello came."""
         self.changes = Allowance(per_s=1.0 / limits.heartbeat_s, at_once=CHANGES_AT_ONCE)
 
 
@@ -198,8 +200,13 @@ class Transport:
 
     def _say_hello(self, name: str) -> None:
         """Tell a peer that this node is here, and whether it hears the peer."""
-        presence = self._peers[name].presence
-        self._say(name, wire.Hello(presence.incarnation if presence.heard else None))
+        peer = self._peers[name]
+        hears = peer.hears if peer.presence.heard else None
+        self._say(name, wire.Hello(self._number(peer), hears))
+
+    def _number(self, peer: _Peer) -> int:
+        """Give the number of this node's connection to a peer."""
+        return wire.connection_number(self._incarnation, peer.link.ups)
 
     # --- in ---------------------------------------------------------------------------------
 
@@ -214,14 +221,19 @@ class Transport:
         if hearing is Hearing.STALE:
             self.counters["stale"] += 1
             return
-        if hearing is not Hearing.KNOWN:
-            self._meet(name, peer, hearing)
-        received_s = self._now()
-        peer.offset.observe(letter.sent_s, received_s)
         body = letter.body
-        if isinstance(body, wire.Hello):
-            if presence.greet(hears_us=body.hears == self._incarnation):
+        if hearing is not Hearing.KNOWN:
+            peer.hears = None
+            peer.offset.forget()
+        if hearing is Hearing.RESTARTED:
+            peer.link.discard_all()
+            if not (isinstance(body, wire.Hello) and body.hears == self._number(peer)):
+                peer.link.reopen()  # the connection may still look open and lead nowhere
+            if presence.lose():
                 self._report(name, peer)
+        peer.offset.observe(letter.sent_s, self._now())
+        if isinstance(body, wire.Hello):
+            self._greet(name, peer, body)
         elif isinstance(body, wire.Leaving):
             if presence.leave():
                 self._report(name, peer)
@@ -231,25 +243,30 @@ class Transport:
                 body = msgspec.structs.replace(body, deadline_s=deadline_s)
             self._on_message(name, body)
 
+    def _greet(self, name: str, peer: _Peer, hello: wire.Hello) -> None:
+        """Act on a hello, and return the first one that comes over a connection."""
+        link = peer.link
+        unheard = peer.hears != hello.connection
+        peer.hears = hello.connection
+        if unheard and not link.up:
+            link.hasten()  # it is there now, so why wait for the next attempt
+        elif unheard:
+            self._say_hello(name)
+        if hello.hears == self._number(peer):
+            link.confirm()
+        hears_us = (
+            hello.hears is not None
+            and wire.connection_incarnation(hello.hears) == self._incarnation
+        )
+        if peer.presence.greet(hears_us=hears_us):
+            self._report(name, peer)
+
     def _flickers(self, peer: _Peer, letter: wire.Letter, at_s: float) -> bool:
         """Tell whether a letter would make its peer another process, or here, too soon again."""
         presence, body = peer.presence, letter.body
         restarts = presence.replaced_by(letter.incarnation)
         appears = not presence.here and isinstance(body, wire.Hello) and body.hears is not None
         return (restarts or appears) and not peer.changes.take(at_s)
-
-    def _meet(self, name: str, peer: _Peer, hearing: Hearing) -> None:
-        """Hear a peer for the first time since it started, or since it fell silent."""
-        peer.offset.forget()
-        if hearing is Hearing.RESTARTED:
-            peer.link.discard_all()
-            peer.link.reopen()  # an old connection may still look open
-            if peer.presence.lose():
-                self._report(name, peer)
-        elif peer.link.up:
-            self._say_hello(name)
-        else:
-            peer.link.reopen()  # it is there now, so why wait for the next attempt
 
     # --- time -------------------------------------------------------------------------------
 

@@ -2,8 +2,9 @@
 
 The header is ``[version, kind, sent_s, incarnation]``: ``kind`` is "message", "hello" or
 "leaving", ``sent_s`` the sender's clock in seconds, ``incarnation`` the number of its start. The
-body is a tagged message of the core, ``[hears]`` of a hello, or empty. Whatever the bytes, reading
-them ends in a letter or in a ``PeerError``, and takes memory in proportion to their number.
+body is a tagged message of the core, ``[connection, hears]`` of a hello, or empty. Whatever the
+bytes, reading them ends in a letter or in a ``PeerError``, and takes memory in proportion to their
+number.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ FRAMES = 2
 CLOCK_MAX_S = 1e10
 """A clock or a deadline beyond three centuries is nonsense, and sums of such could overflow."""
 
-Incarnation = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Incarnation = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 """Which start of a node speaks: each has a higher number than the one before."""
+
+Connection = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+"""Which connection of which start of a node a hello was sent over."""
 
 
 @final
@@ -37,9 +41,10 @@ class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 @final
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """I am here. ``hears``: the incarnation of yours that I hear, None if I hear none."""
+    """I am here. ``hears``: the connection of yours that I hear, None if I hear none."""
 
-    hears: Incarnation | None = None
+    connection: Connection
+    hears: Connection | None = None
 
 
 @final
@@ -89,9 +94,9 @@ def encode(
         PeerError: The body cannot stand on the wire, for no peer could read it: a text that is
             not Unicode, or an integer beyond 64 bits.
 
-    >>> header, body = encode(Hello(hears=7), sent_s=0.5, incarnation=3)
+    >>> header, body = encode(Hello(connection=5, hears=7), sent_s=0.5, incarnation=3)
     >>> body
-    b'\x91\x07'
+    b'\x92\x05\x07'
     """
     kind: Literal["message", "hello", "leaving"] = "message"
     if isinstance(body, Hello):
@@ -110,8 +115,8 @@ def decode(frames: Sequence[bytes]) -> Letter:
     Raises:
         PeerError: They are not a letter of this protocol version, whatever else they are.
 
-    >>> decode(encode(Hello(), sent_s=0.5, incarnation=3))
-    Letter(sent_s=0.5, incarnation=3, body=Hello(hears=None))
+    >>> decode(encode(Hello(connection=5), sent_s=0.5, incarnation=3))
+    Letter(sent_s=0.5, incarnation=3, body=Hello(connection=5, hears=None))
     """
     if len(frames) != FRAMES:
         raise PeerError(f"a letter has {FRAMES} frames, header and body, but {len(frames)} came")
@@ -134,6 +139,24 @@ def decode(frames: Sequence[bytes]) -> Letter:
     if not -CLOCK_MAX_S <= header.sent_s <= CLOCK_MAX_S:  # false for NaN too
         raise PeerError(f"a clock says a number of seconds, but {header.sent_s} came")
     return Letter(header.sent_s, header.incarnation, body)
+
+
+def connection_number(incarnation: int, count: int) -> int:
+    """Number a connection so that no other of the same node, in any of its lives, has the number.
+
+    >>> connection_number(2, 1) > connection_number(1, 1_000_000)
+    True
+    """
+    return incarnation << 21 | count % (1 << 21)
+
+
+def connection_incarnation(number: int) -> int:
+    """Tell which start of a node opened the connection of this number.
+
+    >>> connection_incarnation(connection_number(2, 1))
+    2
+    """
+    return number >> 21
 
 
 def other_version(frames: Sequence[bytes]) -> int | None:

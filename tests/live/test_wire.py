@@ -54,7 +54,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Refusal, ids, texts, counts),
     st.builds(Withdrawal, ids),
 )
-incarnations = st.integers(0, 2**63 - 1)
+incarnations = st.integers(0, 2**40)
+connections = st.integers(0, 2**62)
 
 TASK = Task(TaskId("ann", 1, 0, 0), Content(2, "a question"), 5.0, Options(top_k=1))
 HEADER = wire.encode(TASK, sent_s=1.0, incarnation=1)[0]
@@ -72,10 +73,18 @@ def test_a_message_arrives_as_it_was_sent(message, sent_s, incarnation):
     assert wire.decode(frames) == wire.Letter(sent_s, incarnation, message)
 
 
-@given(st.none() | incarnations, clocks, incarnations)
-def test_a_hello_arrives_as_it_was_sent(hears, sent_s, incarnation):
-    frames = wire.encode(wire.Hello(hears), sent_s=sent_s, incarnation=incarnation)
-    assert wire.decode(frames).body == wire.Hello(hears)
+@given(connections, st.none() | connections, clocks, incarnations)
+def test_a_hello_arrives_as_it_was_sent(connection, hears, sent_s, incarnation):
+    hello = wire.Hello(connection, hears)
+    assert wire.decode(wire.encode(hello, sent_s=sent_s, incarnation=incarnation)).body == hello
+
+
+@given(incarnations, st.integers(0, 2**21 - 1))
+def test_a_connections_number_tells_whose_it_is_and_can_be_said(incarnation, count):
+    number = wire.connection_number(incarnation, count)
+    assert wire.connection_incarnation(number) == incarnation
+    hello = wire.Hello(number, number)
+    assert wire.decode(wire.encode(hello, sent_s=0.0, incarnation=incarnation)).body == hello
 
 
 def test_a_farewell_arrives_as_one():
