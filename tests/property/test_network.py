@@ -1,16 +1,21 @@
 """Small overlays of real nodes in a hostile world: claims always hold, every end is told once."""
 
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from dmoa.core import (
+    WHOLE_PROMPT,
     Answer,
     Content,
+    Join,
     MessageReceived,
     Node,
+    PeerFound,
+    PeerLost,
     PromptArrived,
     Refusal,
+    Refuse,
     Response,
     ServiceEnded,
     ServiceFailed,
@@ -20,9 +25,11 @@ from dmoa.core import (
     TimerFired,
     TimerId,
     Uniform,
+    Withdrawal,
     derive,
     layered,
 )
+from dmoa.core.plan import ATTEMPTS_MAX
 from tests.property.world import World, dag_plans, layered_plans, overlays
 
 position = st.integers(0, 2**16)
@@ -32,7 +39,7 @@ number = st.integers(0, 5)
 
 
 class Network(RuleBasedStateMachine):
-    """Everything a network, a language model and a user can do to nodes."""
+    """Everything a network, a language model, a machine and a user can do to nodes."""
 
     def __init__(self):
         super().__init__()
@@ -43,16 +50,26 @@ class Network(RuleBasedStateMachine):
         self.world = World(build)
         self.names = list(self.world.nodes)
         for prompt in range(prompts):
-            self.prompt_arrives(prompt)
+            self.world.arrive(self.names[prompt % len(self.names)], prompt)
 
-    @rule(at=position)
-    def prompt_arrives(self, at):
-        self.world.arrive(self.names[at % len(self.names)], len(self.world.arrived))
+    def node(self, at):
+        """Choose one of the nodes that run."""
+        up = self.world.up()
+        return up[at % len(up)]
+
+    @precondition(lambda self: self.world.up())
+    @rule(
+        at=position,
+        plan=st.sampled_from([None, None, layered(0, 0), layered(2, 1, join=Join(attempts=2))]),
+        patience_s=st.sampled_from([None, None, -1.0, 0.0, 30.0]),
+    )
+    def prompt_arrives(self, at, plan, patience_s):
+        self.world.arrive(self.node(at), len(self.world.arrived), plan, patience_s)
 
     @precondition(lambda self: self.world.under_way())
     @rule(at=position)
     def something_goes_on(self, at):
-        """Whatever is under way: deliver a message, end a service, fire a timer."""
+        """Whatever is under way: deliver a message, end a service, fire a timer, tell of a peer."""
         self.world.go_on(at % self.world.under_way())
 
     @precondition(lambda self: self.world.in_flight)
@@ -90,13 +107,46 @@ class Network(RuleBasedStateMachine):
     def timer_fires(self, at):
         self.world.fire(at % len(self.world.timers))
 
-    @rule(at=position, prompt=number, stage=number, slot=number, message=st.sampled_from("trf"))
+    @precondition(lambda self: self.world.up())
+    @rule(at=position)
+    def node_crashes(self, at):
+        self.world.crash(self.node(at))
+
+    @precondition(lambda self: self.world.under_way())
+    @rule(at=position, cut=st.integers(0, 6))
+    def node_crashes_in_the_middle_of_its_actions(self, at, cut):
+        self.world.go_on(at % self.world.under_way(), cut)
+
+    @precondition(lambda self: self.world.down)
+    @rule(at=position)
+    def node_starts_again(self, at):
+        down = sorted(self.world.down)
+        self.world.restart(down[at % len(down)])
+
+    @precondition(lambda self: self.world.up())
+    @rule(at=position, peer=position, found=st.booleans())
+    def node_takes_a_peer_for_lost(self, at, peer, found):
+        """A cut connection: nobody crashed, and it may come back."""
+        name = self.node(at)
+        notices, lost = self.world.notices[name], self.names[peer % len(self.names)]
+        if lost not in self.world.down and lost != name:
+            notices += [PeerLost(lost)] + [PeerFound(lost)] * found
+
+    @precondition(lambda self: self.world.up())
+    @rule(at=position)
+    def node_drains(self, at):
+        self.world.start_draining(self.node(at))
+
+    @precondition(lambda self: self.world.up())
+    @rule(at=position, prompt=number, stage=number, slot=number, message=st.sampled_from("trfw"))
     def stranger_meddles(self, at, prompt, stage, slot, message):
-        """Somebody outside the overlay asks in a node's name, responds or refuses."""
-        name = self.names[at % len(self.names)]
+        """Somebody outside the overlay asks in a node's name, responds, refuses or withdraws."""
+        name = self.node(at)
         task = TaskId(name, prompt, stage, slot)
         if message == "t":
             self.heard_as_noise(name, MessageReceived("mallory", Task(task, Content(1))))
+        elif message == "w":
+            self.heard_as_noise(name, MessageReceived("mallory", Withdrawal(task)))
         else:
             self.lie(name, "mallory", task, refuse=message == "f")
 
@@ -110,6 +160,8 @@ class Network(RuleBasedStateMachine):
         asked = list(self.world.asked.items())
         task, sender = asked[at % len(asked)]
         name = task.origin
+        if name in self.world.down:
+            return
         fields = {field: getattr(task, field) for field in task.__struct_fields__}
         if wrong == "sender":
             sender = next((n for n in self.names if n not in {sender, name}), "mallory")
@@ -121,20 +173,23 @@ class Network(RuleBasedStateMachine):
             fields[wrong] += 64
         self.lie(name, sender, TaskId(**fields), refuse=refuse)
 
+    @precondition(lambda self: self.world.up())
     @rule(at=position, what=st.sampled_from(["prompt", "ended", "failed", "timer"]))
     def driver_repeats_itself(self, at, what):
         """A prompt arrives twice; a service that is not running ends; a timer is past its use."""
-        arrived = sorted(self.world.arrived)
-        name, prompt = arrived[at % len(arrived)]
-        unknown = TaskId(name, len(arrived), 0, 0)
+        name = self.node(at)
+        new = len(self.world.arrived)
+        unknown = TaskId(name, new, 0, 0)
         if what == "prompt":
-            self.heard_as_noise(name, PromptArrived(prompt, Content(99)))
+            for prompt in self.world.nodes[name]._coordinator.flights:
+                self.heard_as_noise(name, PromptArrived(prompt, Content(99)))
         elif what == "ended":
             self.heard_as_noise(name, ServiceEnded(unknown, Content(1)))
         elif what == "failed":
             self.heard_as_noise(name, ServiceFailed(unknown, "out of memory"))
         else:
-            assert self.world.hear(name, TimerFired(TimerId(len(arrived), 0))) == []
+            for stage in (0, WHOLE_PROMPT):
+                assert self.world.hear(name, TimerFired(TimerId(new, stage))) == []
 
     def lie(self, name, sender, task, *, refuse):
         message = Refusal(task, "no", 1) if refuse else Response(task, Content(7))
@@ -151,24 +206,39 @@ class Network(RuleBasedStateMachine):
     def teardown(self):
         """Let everything come to its end, and settle the accounts."""
         world = self.world
-        world.drain()
+        world.settle()
         stuck = world.stuck()
-        assert world.told.keys() | stuck == world.arrived
-        assert not world.told.keys() & stuck
+        # Every promise is kept, once; only lost messages leave one open.
+        assert world.ended.keys() | stuck == world.accepted.keys()
+        assert not world.ended.keys() & stuck
         assert not stuck or world.dropped
+        # Who was not promised anything was refused, or asked a node that crashed at once.
+        refused = {prompt for prompt, end in world.told.items() if isinstance(end, Refuse)}
+        assert not refused & world.accepted.keys()
+        unheard = world.arrived - refused - world.accepted.keys()
+        untold = world.ended.keys() - world.told.keys()
+        assert not unheard | untold or any(world.incarnation.values())
         for name, node in world.nodes.items():
             waiting, serving, joining, unfinished = node.counts()
             assert (waiting, serving) == (0, 0)
             assert unfinished == sum(one == name for one, _ in stuck)
             assert unfinished or joining == 0
         world.assert_replay_agrees()
-        for end in world.told.values():
+        for end in [*world.ended.values(), *(world.told[prompt] for prompt in refused)]:
             event(type(end).__name__)
-        if stuck:
-            event("stuck")
+        for what, seen in {
+            "stuck": stuck,
+            "crashed": any(world.incarnation.values()),
+            "taken up again": any(task.attempt >= ATTEMPTS_MAX for task in world.asked),
+            "replaced": any(task.attempt % ATTEMPTS_MAX for task in world.asked),
+            "not told before the crash": untold,
+        }.items():
+            if seen:
+                event(what)
 
 
 TestNetwork = Network.TestCase
+TestNetwork.settings = settings(max_examples=max(400, settings.default.max_examples))
 
 
 @given(
