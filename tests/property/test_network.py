@@ -238,7 +238,7 @@ class Network(RuleBasedStateMachine):
 
 
 TestNetwork = Network.TestCase
-TestNetwork.settings = settings(max_examples=max(400, settings.default.max_examples))
+TestNetwork.settings = settings(max_examples=4 * settings().max_examples)
 
 
 @given(

@@ -1,4 +1,4 @@
-"""A hostile world around real nodes: it delivers, doubles, loses, ends, fires and crashes freely."""
+"""A hostile world around real nodes: it delivers, doubles, loses, ends, fires, crashes at will."""
 
 from __future__ import annotations
 
