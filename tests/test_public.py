@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pickle
 import pkgutil
 import re
 import subprocess
@@ -117,3 +118,10 @@ def test_one_version_everywhere(root: Path) -> None:
 
 def test_types_are_published(root: Path) -> None:
     assert (root / "dmoa" / "py.typed").is_file()
+
+
+def test_an_unstable_error_crosses_a_process_boundary_whole():
+    error = dmoa.errors.UnstableError("too long", node="7", queue_length=9)
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert (again.problem, again.node, again.queue_length) == ("too long", "7", 9)
+    assert str(again) == str(error)

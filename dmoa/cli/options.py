@@ -80,7 +80,8 @@ KEYS = (
         "run.horizon_s",
         click.FLOAT,
         "SECONDS",
-        "Simulated time; by default 5000 of the largest mean service time.",
+        "Simulated time; by default 5000 of the largest mean service time, for a trace after its"
+        " last prompt.",
     ),
     Key("--replications", "run.replications", click.INT, "N", "Independent runs."),
     Key("--seed", "run.seed", click.INT, "N", "Seed of all random streams of the run."),

@@ -6,17 +6,22 @@ import json
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Progress = Callable[[int, int], None]
-
 #: A bar that lives shorter than this would only flicker, s.
 PROGRESS_AFTER_S = 1.0
+
+
+class Progress(Protocol):
+    """What is called as work goes on."""
+
+    def __call__(self, done: int, total: int, left_s: float | None = None, /) -> None:
+        """Take what is done, what is to be done and, where it is known, the seconds left."""
 
 
 def console() -> Console:
@@ -74,8 +79,9 @@ def duration(seconds: float) -> str:
 def progress_bar(text: str) -> Iterator[Progress | None]:
     """Show a bar with the time left on standard error while something runs.
 
-    Gives the function to call with what is done and what is to be done; None where nobody would
-    see it, because standard error is no terminal.
+    Gives the function to call with what is done, what is to be done and perhaps the seconds left,
+    which are otherwise estimated; None where nobody would see it, because standard error is no
+    terminal.
     """
     target = error_console()
     if not target.is_terminal:
@@ -87,15 +93,23 @@ def progress_bar(text: str) -> Iterator[Progress | None]:
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[left]}"),
         console=target,
         transient=True,
+        speed_estimate_period=math.inf,  # steps may take minutes each
     )
-    task = bar.add_task(text, total=None)
+    task = bar.add_task(text, total=None, left="")
+
+    def report(done: int, total: int, left_s: float | None = None, /) -> None:
+        bar.update(task, completed=done, total=total)
+        known_s = bar.tasks[task].time_remaining if left_s is None else left_s
+        left = "" if known_s is None else f"{duration(math.ceil(known_s))} left"
+        bar.update(task, left=left)
+
     later = threading.Timer(PROGRESS_AFTER_S, bar.start)
     later.start()
     try:
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield report
     finally:
         later.cancel()
         later.join()

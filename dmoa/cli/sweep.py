@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 STORE = "dmoa-sweep.db"
 ROWS_SHOWN_MAX = 20
-#: Columns of every store, swept or not: stability curves are drawn from them.
-CURVE = ("plan.layers", "plan.proposers", "arrivals.arrival_rate_hz")
-HEADINGS = dict(zip(CURVE, ("M", "k", "λ"), strict=True))
+HEADINGS = {"plan.layers": "M", "plan.proposers": "k", "arrivals.arrival_rate_hz": "λ"}
 
 
 @rich_click.command("sweep")
@@ -71,23 +69,15 @@ def command(
     Example: dmoa sweep ring --grid arrivals.arrival_rate_hz=0.02:0.24:12 --grid plan.proposers=1,2
     """
     from dmoa import study  # the help page does without it
-    from dmoa.scenario import value_at
 
     if figure is not None:
         from dmoa.plot import check_writable
 
         check_writable(figure)
     grid = study.parse_grids(grids)
-    fixed = {path: [value_at(scenario, path)] for path in CURVE if path not in grid}
     try:
         with progress_bar("points") as progress:
-            result = study.sweep(
-                scenario,
-                {path: values for path, values in fixed.items() if values != [None]} | grid,
-                store=store,
-                workers=workers,
-                progress=None if progress is None else lambda done, total, _: progress(done, total),
-            )
+            result = study.sweep(scenario, grid, store=store, workers=workers, progress=progress)
     except KeyboardInterrupt:
         _say_how_to_resume(store, ctx.obj)
         ctx.exit(INTERRUPTED)

@@ -156,9 +156,10 @@ def expected_tasks(setup: Setup) -> float:
         rate * ((min(plan.proposers, len(peers)) + 1) * plan.layers + 1)
         for rate, peers in zip(setup.arrival_rate_hz, setup.peers, strict=True)
     )
+    prompts = setup.scenario.arrivals.prompts or len(setup.recorded)
     span_s = setup.horizon_s
-    if setup.scenario.arrivals.prompts is not None:
-        span_s = min(span_s, setup.scenario.arrivals.prompts / sum(setup.arrival_rate_hz))
+    if prompts:
+        span_s = min(span_s, prompts / sum(setup.arrival_rate_hz))
     return per_second * span_s * run.replications
 
 

@@ -24,6 +24,9 @@ from dmoa.errors import ScenarioError
 FORMAT = 1
 """Format of the file; another one is refused."""
 
+SCENARIO_COLUMNS = ("plan.layers", "plan.proposers", "arrivals.arrival_rate_hz")
+"""What every point has of its scenario, swept or not: stability curves are drawn from them."""
+
 RESULT_COLUMNS = (
     "verdict",
     "critical_rate_hz",
@@ -96,7 +99,10 @@ class Outcome:
 
 
 class Table(NamedTuple):
-    """The points of a store, tidy: all rows have the same columns; ``grid`` are those swept."""
+    """The points of a store, tidy: all rows have the same columns; ``grid`` are those swept.
+
+    After the grid, the columns are those of `SCENARIO_COLUMNS` that were not swept.
+    """
 
     grid: list[str]
     columns: list[str]
@@ -354,14 +360,17 @@ def _table(db: sqlite3.Connection, path: Path) -> Table:
             "holds no sweep yet", path="store", given=str(path), remedy="sweep first"
         )
     grid, merged = list(about.grid), []
-    columns = dict.fromkeys([*grid, "status", *RESULT_COLUMNS])
+    columns = dict.fromkeys([*grid, *SCENARIO_COLUMNS, "status", *RESULT_COLUMNS])
+    # Points of the first stores hold swept values alone; what was not swept is the scenario's.
+    scenario = _flat(about.scenario)
+    common = {path: scenario.get(path) for path in SCENARIO_COLUMNS}
     found = db.execute("SELECT point, status, result, error FROM points ORDER BY position")
     try:
         for point, status, result, error in found:
             measured = {} if result is None else msgspec.json.decode(result, type=dict[str, Any])
             columns |= dict.fromkeys(measured)
             values = msgspec.json.decode(point, type=dict[str, Any])
-            merged.append({**values, "status": status, **measured, "error": error})
+            merged.append({**common, **values, "status": status, **measured, "error": error})
     except (msgspec.MsgspecError, TypeError) as error:
         raise _damaged(path, error) from None
     names = [*columns, "error"]

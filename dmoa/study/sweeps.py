@@ -16,14 +16,14 @@ import msgspec
 from dmoa import __version__
 from dmoa.errors import DmoaError, InvariantError, ScenarioError
 from dmoa.live.cores import cores
-from dmoa.scenario import Scenario, resolve, to_dict, with_values
+from dmoa.scenario import Scenario, resolve, to_dict, value_at, with_values
 from dmoa.scenario.overlay_files import is_file_name
 from dmoa.study.bounds import to_json
 from dmoa.study.grid import Grid, check_grid, configurations
 from dmoa.study.pool import run_all
 from dmoa.study.results import SimulationResult
 from dmoa.study.simulation import simulate
-from dmoa.study.store import Manifest, Outcome, Point, Store, file_named
+from dmoa.study.store import SCENARIO_COLUMNS, Manifest, Outcome, Point, Store, file_named
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -40,8 +40,9 @@ class SweepResult:
     """What `sweep` found out: one flat row for every point, in the order of the grid.
 
     ``finished`` and ``failed`` add up to ``total``; ``resumed`` of the finished ones were in the
-    store already. A row has the swept paths, ``status``, verdict and theory, ``_mean``, ``_low``
-    and ``_high`` of each measure, and ``error``; what a failed point lacks is None.
+    store already. A row has the swept paths, ``plan.layers``, ``plan.proposers`` and
+    ``arrivals.arrival_rate_hz`` even where they were not swept, ``status``, verdict and theory,
+    ``_mean``, ``_low`` and ``_high`` of each measure, and ``error``; what a point lacks is None.
     """
 
     path: Path
@@ -209,7 +210,8 @@ def _points(scenario: Scenario, grid: Grid, graph: nx.Graph[Any] | None) -> list
                 "two points are the same configuration", path="grid", given=values,
                 remedy="give every value once",
             )  # fmt: skip
-        points[key] = Point(key, position, values)
+        own = {path: value_at(configured, path) for path in SCENARIO_COLUMNS}
+        points[key] = Point(key, position, values | own)
     return list(points.values())
 
 

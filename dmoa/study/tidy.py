@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEXTS = ("status", "verdict", "bottleneck", "digest", "error")
+_COUNTS = ("plan.layers", "plan.proposers")
 
 
 def load_sweep(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a sweep's store as a tidy data frame: one row per point, in the order of the grid.
 
-    Columns are the swept paths, ``status``, theory and verdict, three for each measure
+    Columns are the swept paths, ``plan.layers``, ``plan.proposers`` and
+    ``arrivals.arrival_rate_hz`` (per node; nan where a recorded trace sets the pace) even where
+    they were not swept, ``status``, theory and verdict, three for each measure
     (``_mean``, ``_low``, ``_high``), and ``error``; numbers that a point lacks are nan. The sweep
     may still be running: points that have not ended are not there yet.
 
@@ -45,7 +48,8 @@ def load_sweep(path: str | os.PathLike[str]) -> pd.DataFrame:
             remedy='pip install "dmoa[data]", or use export_csv',
         ) from None
     frame = pd.DataFrame(table.rows, columns=table.columns)
-    numbers = [name for name in table.columns if name not in _TEXTS and name not in table.grid]
+    as_they_are = {*_TEXTS, *_COUNTS, *table.grid}
+    numbers = [name for name in table.columns if name not in as_they_are]
     return frame.astype(dict.fromkeys(numbers, float))
 
 

@@ -79,7 +79,7 @@ def test_a_legend_below_narrow_axes_leaves_their_neighbour_its_place(ring):
     page = Figure(figsize=(12, 4), layout="constrained")
     left, right = page.subplots(1, 2)
     plot.queue_length_over_time(dataclasses.replace(ring, warmup_s=30.0), left)
-    page.canvas.draw()
+    page.draw_without_rendering()
     legend_end = left.get_legend().get_window_extent().x1
     assert legend_end < right.get_window_extent().x0
     assert left.get_window_extent().width > 0.38 * page.bbox.width

@@ -210,6 +210,16 @@ def test_the_tasks_to_come_are_counted_beforehand(preset: str, values: dict, tas
     assert expected_tasks(prepare(scenario(preset, **values))) == pytest.approx(tasks)
 
 
+DAY = "".join(f"2023-11-16 18:15:{second}.0,10,20\n" for second in (40, 44, 49))
+
+
+def test_the_tasks_of_a_recorded_day_are_those_of_its_prompts(tmp_path):
+    file = tmp_path / "day.csv"
+    file.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + DAY)
+    values = {"arrivals.process": "trace", "arrivals.file": str(file), "run.replications": 1}
+    assert expected_tasks(prepare(scenario("ring", **values))) == pytest.approx(3 * 4)
+
+
 # --- trace files ----------------------------------------------------------------------------
 
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from dmoa.errors import DmoaError, InvariantError, ScenarioError
+from dmoa.plot import stability_curves
 from dmoa.scenario import load, with_values
 from dmoa.study import sweeps
 from dmoa.study.simulation import simulate
 from dmoa.study.store import Outcome, Point, read_store
 from dmoa.study.sweeps import Task, run_point, sweep
+from dmoa.study.tidy import load_sweep
 
 RING = load("ring", ["run.horizon_s=20", "run.replications=2"])
 GRID: dict[str, list] = {"plan.layers": [0, 1], "arrivals.arrival_rate_hz": [0.1, 0.2]}
@@ -63,6 +65,36 @@ def test_a_row_is_what_simulate_says_of_the_point(store):
     for measure, estimate in alone.summary.items():
         found = [row[f"{measure}_{part}"] for part in ("mean", "low", "high")]
         assert found == [estimate.mean, estimate.low, estimate.high]
+
+
+@pytest.mark.parametrize(
+    ("sets", "grid", "fixed"),
+    [
+        ({}, {"run.seed": [1, 2]}, (1, 2, 0.2)),
+        ({"plan.layers": 3}, {"arrivals.arrival_rate_hz": [0.4]}, (3, 2, 0.4)),
+        ({}, {"arrivals.process": ["trace"], "arrivals.file": ["day.csv"]}, (1, 2, None)),
+    ],
+)
+@pytest.mark.usefixtures("ran")
+def test_every_row_says_its_plan_and_arrival_rate(store, workdir, sets, grid, fixed):
+    (workdir / "day.csv").write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00,10,10\n"
+        "2024-05-10 00:00:01,10,10\n", encoding="utf-8",
+    )  # fmt: skip
+    for row in sweep(with_values(RING, sets), grid, store=store, workers=1).points:
+        assert (
+            row["plan.layers"], row["plan.proposers"], row["arrivals.arrival_rate_hz"]
+        ) == fixed  # fmt: skip
+    assert list(row)[: len(grid)] == list(grid)
+
+
+def test_curves_are_drawn_from_a_sweep_of_nothing_but_rates(store):
+    pytest.importorskip("pandas")
+    sweep(RING, {"arrivals.arrival_rate_hz": [0.1, 0.2]}, store=store, workers=1)
+    ax = stability_curves(load_sweep(store))
+    legend = ax.get_legend()
+    assert legend is not None
+    assert legend.get_texts()[0].get_text() == "M = 1, k = 2\n  λ* = 0.25"
 
 
 def test_worker_processes_give_the_same_rows_in_the_same_order(store, tmp_path):

@@ -55,12 +55,21 @@ def test_a_point_is_kept_and_need_not_run_again(written):
         assert store.finished() == {"one", "two"}
     grid, columns, rows = read_store(written)
     assert grid == ["run.seed"]
-    assert columns[:3] == ["run.seed", "status", "verdict"]
+    assert columns[:4] == ["run.seed", "plan.layers", "plan.proposers", "arrivals.arrival_rate_hz"]
+    assert columns[4:6] == ["status", "verdict"]
     assert columns[-3:] == ["queue_length_mean", "join_buffer_mean", "error"]
     assert [list(row) for row in rows] == [columns, columns]
     assert rows[0]["queue_length_mean"] == 0.1 + 0.2
     assert [row["verdict"] for row in rows] == ["stable", "unstable"]
     assert rows[1]["queue_length_mean"] is None
+
+
+def test_points_that_hold_swept_values_alone_take_the_others_from_the_scenario(path):
+    point = Point("two", 1, {"run.seed": 2, "plan.layers": None})
+    with Store(path, ABOUT, [POINTS[0], point]) as store:
+        store.record(POINTS[0], Outcome({}))
+        store.record(point, Outcome({}))
+    assert [row["plan.layers"] for row in read_store(path).rows] == [1, None]
 
 
 def test_a_point_is_on_the_disk_before_the_next(path):

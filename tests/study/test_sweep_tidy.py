@@ -19,7 +19,12 @@ GRID: dict[str, list] = {
     "overlay.topology": ["ring", "star"],
     "run.seed": [7],
 }
-ABOUT = Manifest(scenario={}, grid=GRID, dmoa="0.1.0")
+ABOUT = Manifest(
+    scenario={"plan": {"layers": 1, "proposers": 2}, "arrivals": {"process": "trace"}},
+    grid=GRID,
+    dmoa="0.1.0",
+)
+FIXED = ["plan.layers", "plan.proposers", "arrivals.arrival_rate_hz"]
 POINTS = [
     Point(name, place, {"service.values": [1.0, 2.0], "overlay.topology": name, "run.seed": 7})
     for place, name in enumerate(GRID["overlay.topology"])
@@ -41,12 +46,16 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_frame_has_a_row_for_every_point_and_numbers_are_numbers(path):
     frame = load_sweep(path)
-    assert list(frame.columns) == [*GRID, "status", *RESULT, "error"]
+    assert list(frame.columns) == [*GRID, *FIXED, "status", *RESULT, "error"]
     assert list(frame["overlay.topology"]) == ["ring", "star"]
     assert list(frame["status"]) == ["finished", "failed"]
     assert frame["run.seed"].dtype.kind == "i"
     texts = {"verdict", "bottleneck", "digest"}
     assert {frame[name].dtype.kind for name in RESULT if name not in texts} == {"f"}
+    assert list(frame["plan.layers"]) == [1, 1]
+    assert frame["plan.proposers"].dtype.kind == "i"
+    assert frame["arrivals.arrival_rate_hz"].dtype.kind == "f"
+    assert frame["arrivals.arrival_rate_hz"].isna().all()
     assert frame["queue_length_mean"][0] == 1.5
     assert math.isnan(frame["queue_length_mean"][1])
     assert frame["bottleneck"][0] == "0"
@@ -58,7 +67,7 @@ def test_a_frame_of_a_sweep_without_points_has_its_columns(tmp_path):
         pass
     frame = load_sweep(tmp_path / "new.db")
     assert len(frame) == 0
-    assert [*frame.columns][:4] == [*GRID, "status"]
+    assert [*frame.columns][:7] == [*GRID, *FIXED, "status"]
 
 
 def test_without_pandas_the_remedy_is_named(path, monkeypatch):
@@ -72,7 +81,7 @@ def test_csv_has_the_same_rows_and_needs_no_pandas(path, tmp_path, monkeypatch):
     assert export_csv(path, tmp_path / "points.csv") == 2
     with (tmp_path / "points.csv").open(encoding="utf-8", newline="") as file:
         good, bad = csv.DictReader(file)
-    assert list(good) == [*GRID, "status", *RESULT, "error"]
+    assert list(good) == [*GRID, *FIXED, "status", *RESULT, "error"]
     assert json.loads(good["service.values"]) == [1.0, 2.0]
     assert (good["overlay.topology"], good["run.seed"], good["critical_rate_hz"]) == (
         "ring", "7", "0.25",
