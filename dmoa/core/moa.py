@@ -342,10 +342,9 @@ class Coordinator:
         readers = course.readers[stage]
         if not readers:
             self._end(prompt, actions)
-            for answer in gathering.responses:
-                if answer is not None:
-                    end = Answer(prompt, answer)
-                    actions += (Persist(end), end)
+            for answer in filter(None, gathering.responses):
+                end = Answer(prompt, answer)
+                actions += (Persist(end), end)
             return
         for reader in readers:
             gathered = [flight.gatherings[read] for read in course.stages[reader].reads]
