@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-
-import pytest
+from collections.abc import Callable
+from typing import Any
 
 from dmoa.core import (
     Content,
+    Message,
     Node,
     PromptArrived,
     Response,
@@ -19,10 +20,11 @@ from dmoa.core import (
     layered,
 )
 from dmoa.core.invariants import check
-from dmoa.errors import InvariantError, ScenarioError
+from dmoa.errors import EngineError, InvariantError, ScenarioError
 from dmoa.live import driver as module
 from dmoa.live.clock import RunClock
 from dmoa.live.driver import Driver
+from dmoa.live.engines.base import Capabilities, Generation
 from dmoa.live.services import NOTHING_WRITTEN, Services
 from tests.live.overlay import until
 
@@ -36,9 +38,12 @@ class Stage:
         self.told, self.full = [], full
         self.known = True
 
+        self.on_send: Callable[[Message], None] = lambda _message: None
+
     # wire, serving
     def send(self, to, message):
         self.told.append(("send", to, message))
+        self.on_send(message)
         return True
 
     def start(self, action):
@@ -65,6 +70,10 @@ class Stage:
         self.told.append(("ended", type(end).__name__, end.prompt))
 
 
+def _never(bug):
+    raise AssertionError(bug)
+
+
 def drive(stage, plan=None, *, fatal=None, check=check, **node):
     made = Driver(
         Node("a", plan=plan or layered(1, 1), selection=Uniform(("b",)), key=1, **node),
@@ -72,7 +81,7 @@ def drive(stage, plan=None, *, fatal=None, check=check, **node):
         wire=stage,
         safe=stage,
         audience=stage,
-        fatal=fatal or pytest.fail,
+        fatal=fatal or _never,
         check=check,
     )
     made.serving = stage
@@ -151,17 +160,9 @@ def test_a_refusal_is_told_and_never_written():
 def test_what_is_heard_during_a_step_waits_for_its_end():
     stage = Stage()
     one = drive(stage)
-    order = []
-
-    def send(_to, message):
-        order.append("send")
-        one.receive("b", Response(message.id, TEXT))
-
-    stage.send = send
-    stepped = stage.stepped
-    stage.stepped = lambda *given, heard: (order.append("step"), stepped(*given, heard=heard))
+    stage.on_send = lambda message: one.receive("b", Response(message.id, TEXT))
     one.arrive(PromptArrived(0, TEXT))
-    assert order == ["step", "send", "step"]
+    assert kinds(stage) == ["step", "persist", "accepted", "send", "start", "step"]
 
 
 def test_a_flood_is_dropped_and_counted(monkeypatch):
@@ -169,11 +170,11 @@ def test_a_flood_is_dropped_and_counted(monkeypatch):
     stage = Stage()
     one = drive(stage)
 
-    def send(_to, message):
+    def flood(message):
         for _ in range(5):
             one.receive("b", Response(message.id, TEXT))
 
-    stage.send = send
+    stage.on_send = flood
     one.arrive(PromptArrived(0, TEXT))
     assert one.dropped == 3
 
@@ -211,7 +212,8 @@ def test_a_service_that_nobody_waits_for_is_cancelled():
 
 
 def test_a_bug_ends_the_node_with_its_story_and_nothing_is_heard_any_more():
-    stage, bugs = Stage(), []
+    stage = Stage()
+    bugs: list[BaseException] = []
 
     def broken(node):
         raise InvariantError("it is broken", node.story())
@@ -231,9 +233,16 @@ class Engine:
     """An engine that does what a test says."""
 
     model, kind, context_tokens = "test", "scripted", 100
+    capabilities = Capabilities()
 
     def __init__(self, does):
         self.does = does
+
+    def count_tokens(self, _prompt, _options):
+        return 3
+
+    def close(self):
+        pass
 
     def generate(self, prompt, options, on_text, cancelled):
         return self.does(prompt, options, on_text, cancelled)
@@ -243,7 +252,8 @@ def serve(does, *, cancel=False):
     """Serve one task; give the events and texts told."""
 
     async def scenario():
-        events, texts = [], []
+        events: list[Any] = []
+        texts: list[str] = []
         services = Services(
             Engine(does),
             slots=1,
@@ -266,8 +276,6 @@ def serve(does, *, cancel=False):
 
 
 def made(text="so", finish="stop"):
-    from dmoa.live.engines.base import Generation
-
     return Generation(text=text, tokens=2, prompt_tokens=3, finish=finish)
 
 
@@ -279,8 +287,13 @@ def test_a_response_comes_with_its_model_and_whether_it_was_cut():
 
 
 def test_responses_are_as_long_as_the_node_says_where_the_user_does_not():
-    seen = []
-    serve(lambda _p, options, _t, _c: (seen.append(options.max_tokens), made())[1])
+    seen: list[int | None] = []
+
+    def note(_prompt, options, _on_text, _cancelled):
+        seen.append(options.max_tokens)
+        return made()
+
+    serve(note)
     assert seen == [7]
 
 
@@ -290,8 +303,6 @@ def test_an_empty_response_is_a_failure():
 
 
 def test_an_engines_error_is_told_with_its_reason_and_its_bug_frees_the_slot():
-    from dmoa.errors import EngineError
-
     def refuse(*_):
         raise EngineError("too long")
 
