@@ -19,20 +19,28 @@ def check(scenario: Scenario) -> None:
     _check_run(scenario.run)
     if scenario.live is not None:
         check_live(scenario.live)
-    lossy = scenario.links.loss > 0 and scenario.plan.layers > 0 and scenario.plan.proposers > 0
-    if lossy and scenario.plan.layer_deadline_s is None and scenario.plan.patience is None:
+    _check_losses(scenario)
+
+
+def _check_losses(scenario: Scenario) -> None:
+    """Refuse prompts that a lost message would keep waiting forever."""
+    plan = scenario.plan
+    asks = plan.layers > 0 and plan.proposers > 0
+    if scenario.links.loss == 0 or not asks or plan.prompt_deadline_s is not None:
+        return
+    if plan.layer_deadline_s is None and plan.patience is None:
         raise ScenarioError(
             "a prompt would wait forever for a lost message",
             path="links.loss",
             given=scenario.links.loss,
-            remedy="give plan.layer_deadline_s, or plan.patience",
+            remedy="give plan.layer_deadline_s, plan.patience or plan.prompt_deadline_s",
         )
-    if lossy and (scenario.plan.quorum or 1) > 1:
+    if (plan.quorum or 1) > 1:
         raise ScenarioError(
             "a prompt would wait forever where lost messages leave fewer responses than that",
             path="plan.quorum",
-            given=scenario.plan.quorum,
-            remedy="give 1: a node's own response is never lost",
+            given=plan.quorum,
+            remedy="give 1: a node's own response is never lost; or give plan.prompt_deadline_s",
         )
 
 
