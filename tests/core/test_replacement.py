@@ -157,6 +157,7 @@ def test_a_lost_peer_that_owed_the_last_response_may_end_the_prompt():
         Fail(0, f"{asked[0]} cannot be reached"),
     ]
     assert one.counts() == (0, 0, 0, 0)
+    assert one.ignored == {}
 
 
 def test_a_lost_peer_that_owed_nothing_changes_nothing():
@@ -201,6 +202,30 @@ def test_the_first_stages_that_were_forked_are_taken_back_where_another_cannot_b
     hear(one, PeerLost("b"))
     assert hear(one, ASK) == [Fail(0, "no peer can be reached")]
     assert one.counts() == (0, 0, 0, 0)
+
+
+def test_a_stage_is_not_forked_beside_one_that_ended_the_prompt():
+    origin = (Origin(),)
+    plan = Plan(
+        (
+            Stage(origin),
+            Stage((Peers(1),), reads=(0,)),
+            Stage(origin, reads=(0,)),
+            Stage(origin, reads=(1, 2)),
+        )
+    )
+    one = node(plan, peers="b")
+    hear(one, ASK, PeerLost("b"))
+    assert hear(one, own()) == [Fail(0, "no peer can be reached")]
+    assert one.counts() == (0, 0, 0, 0)
+
+
+def test_a_peer_that_cannot_be_reached_is_not_asked_in_place_of_another():
+    one, first = one_peer(attempts=9)
+    left = sorted({*"bcd"} - {first})
+    hear(one, PeerLost(left[0]))
+    assert [to for to, _ in sends(hear(one, refusal(first)))] == [left[1]]
+    assert hear(one, refusal(left[1], attempt=1)) == []
 
 
 # --- bounds -----------------------------------------------------------------------------------

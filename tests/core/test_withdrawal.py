@@ -182,6 +182,20 @@ def test_an_expired_prompt_is_withdrawn_everywhere():
     assert hear(one, TimerFired(TimerId(0, WHOLE_PROMPT)), now=9.0) == []
 
 
+def test_a_replacement_is_withdrawn_by_its_own_attempt():
+    one = node(layered(1, 1, join=Join(attempts=2)), peers="bc")
+    send, *_ = hear(one, PromptArrived(0, SOME, deadline_s=9.0))[1:]
+    assert isinstance(send, Send)
+    refused = Refusal(send.message.id, "queue full", 1)
+    (again,) = hear(one, MessageReceived(send.to, refused))
+    assert isinstance(again, Send)
+    assert hear(one, TimerFired(TimerId(0, WHOLE_PROMPT)), now=9.0) == [
+        CancelService(TaskId("a", 0, 0, 0)),
+        Send(again.to, Withdrawal(TaskId("a", 0, 0, 1, attempt=1))),
+        Expire(0),
+    ]
+
+
 def test_a_stage_that_was_joined_is_not_withdrawn_again():
     one = node(layered(1, 2, join=Join(2.0)), peers="bc")
     hear(one, PromptArrived(0, SOME, deadline_s=9.0), ServiceEnded(TaskId("a", 0, 0, 0), SOME))
