@@ -203,6 +203,7 @@ def _notes(doors: Doors, nodes: list[dict[str, Any]]) -> list[str]:
         ends = ", ".join(f"{prompts[end]} {end}" for end in ("failed", "expired") if prompts[end])
         if ends:
             lines.append(f"node {name}: {ends}; `{doors.logs_command(name)}` tells more")
+        lines += [f"node {name}: {note}" for note in node.get("notes", ())]
         away = [peer["name"] for peer in node["peers"] if peer["asks"] and not peer["connected"]]
         if away:
             lines.append(f"node {name} is not connected to {', '.join(away)}")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from dmoa.trace import Header, TraceWriter
 _LOG = logging.getLogger(__name__)
 
 FLUSH_S = 0.5
+SWITCH_S = 0.0005
 TRACES_KEPT = 20
 ENGINE = "live"
 
@@ -46,6 +48,9 @@ def run_node(path: Path, *, ready: Callable[[], None] | None = None) -> None:
         ScenarioError: Its configuration, keys, journal, model or ports are wrong.
         InvariantError: A bug.
     """
+    # A thread that computes for Python keeps the others waiting this long; the engine's thread
+    # comes back to it for every token.
+    sys.setswitchinterval(SWITCH_S)
     config = read_node(path)
     for note in config.notes:
         _LOG.warning("%s", note)

@@ -34,11 +34,18 @@ class Admission:
         """Count a prompt's tokens.
 
         Raises:
-            ScenarioError: It is empty, or longer than the language model can read.
+            ScenarioError: It is empty, longer than the language model can read, or asks for what
+                this one cannot do.
         """
         if not question.strip():
             raise ScenarioError(
                 "the prompt is empty", path="messages", remedy="ask something in the last message"
+            )
+        if options.grammar is not None and not self._engine.capabilities.grammar:
+            raise ScenarioError(
+                f"the engine {self._engine.kind} of node {self._name} follows no grammar",
+                path="grammar",
+                remedy="leave it out, or ask a node whose engine is llama",
             )
         # Beside the loop: a text of megabytes takes a while.
         tokens = await asyncio.to_thread(self._engine.count_tokens, question, options)

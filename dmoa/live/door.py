@@ -126,6 +126,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     ignored: dict[str, int]
     layers: int
     proposers: int
+    notes: list[str] = []
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):

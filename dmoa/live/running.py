@@ -315,6 +315,7 @@ class RunningNode:
             ignored=dict(sorted(node.ignored.items())),
             layers=plan.layers,
             proposers=plan.proposers,
+            notes=list(self._engine.notes),
         )
 
     async def ready(self) -> str:

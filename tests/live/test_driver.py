@@ -234,6 +234,7 @@ class Engine:
 
     model, kind, context_tokens = "test", "scripted", 100
     capabilities = Capabilities()
+    notes: tuple[str, ...] = ()
 
     def __init__(self, does):
         self.does = does

@@ -141,6 +141,17 @@ def test_a_request_sent_again_is_the_same_prompt(tmp_path):
     assert asyncio.run(scenario()) == ({"p0"}, 1)
 
 
+def test_what_the_nodes_engine_cannot_do_is_refused_by_name(tmp_path):
+    async def scenario():
+        async with live_overlay(setup_of(), tmp_path) as overlay:
+            node = overlay.nodes["0"]
+            with pytest.raises(ScenarioError, match="scripted of node 0 follows no grammar"):
+                await node.submit("Why?", Options(grammar="root ::= [a-z]"))
+            return node.status().notes
+
+    assert asyncio.run(scenario()) == ["its texts come from a script, not from a language model"]
+
+
 @pytest.mark.parametrize(
     ("question", "how", "text"),
     [

@@ -43,6 +43,8 @@ class Engine(Protocol):
     context_tokens: int
     """How many tokens of prompt and response fit."""
     capabilities: Capabilities
+    notes: tuple[str, ...]
+    """What its users should know, in sentences."""
 
     def count_tokens(self, prompt: str, options: Options) -> int:
         """Count the tokens that a prompt with its history would take."""

@@ -88,7 +88,7 @@ class Llama:
             self._form, self._prompts = form, Prompts(self._weights, form)
             self._context = self._weights.context(self.context_tokens, threads or cores())
             undo.pop_all()
-        self.notes = tuple(filter(None, [note, self._shrunk(context_tokens)]))
+        self.notes: tuple[str, ...] = tuple(filter(None, [note, self._shrunk(context_tokens)]))
         for each in self.notes:
             _log.warning("%s: %s", self.model, each)
         self._max_tokens, self._truncate, self._key = max_tokens, truncate, key

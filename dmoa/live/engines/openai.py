@@ -73,6 +73,7 @@ class OpenAI:
 
     kind = "openai"
     capabilities = Capabilities()
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,

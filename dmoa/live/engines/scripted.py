@@ -37,6 +37,7 @@ class Scripted:
     kind = "scripted"
     model = "scripted"
     capabilities = Capabilities()
+    notes: tuple[str, ...] = ("its texts come from a script, not from a language model",)
 
     def __init__(
         self,
