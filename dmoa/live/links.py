@@ -37,6 +37,9 @@ MONITORED_EVENTS = (
 NOW = int(zmq.NOBLOCK)  # plain integers: these are used for every message
 NOW_AND_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 EVENTS_AT_ONCE = 500
+KEEPALIVE_S = 10
+"""A connection of which nothing was heard for three of these is over."""
+
 REOPEN_PAUSES = 3.0
 """After so many of the longest pauses without a connection, a link is opened anew."""
 
@@ -57,9 +60,13 @@ def configure(socket: zmq.Socket[bytes], keys: KeyPair, limits: TransportLimits)
     socket.maxmsgsize = 2 * limits.frame_bytes_max
     socket.sndhwm = socket.rcvhwm = limits.socket_queue_messages
     socket.handshake_ivl = milliseconds(limits.handshake_s)
-    socket.heartbeat_ivl = milliseconds(limits.heartbeat_s)
-    socket.heartbeat_timeout = milliseconds(limits.heartbeat_timeout_s)
-    socket.heartbeat_ttl = milliseconds(limits.heartbeat_timeout_s)
+    # Never ZeroMQ's own heartbeats: together with a high-water mark that is reached they abort the
+    # process (libzmq issues 3937 and 4364). Hellos find out who hangs, and TCP who is unplugged.
+    socket.heartbeat_ivl = 0
+    socket.tcp_keepalive = 1
+    socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = KEEPALIVE_S
+    socket.tcp_keepalive_cnt = 3
+    socket.tcp_maxrt = 3 * 1000 * KEEPALIVE_S
 
 
 class Watch:

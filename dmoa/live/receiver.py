@@ -224,13 +224,14 @@ class Receiver:
             self._counters["ended"] += 1
         elif event != zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # that one the authenticator counts
             self._counters["refused_handshake"] += 1
-            self._log.warn(
-                ("handshake", ""),
-                self._loop.time(),
-                "something without encryption or with another protocol connected to %s "
-                "and was refused",
-                self._endpoint,
-            )
+            if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                self._log.warn(
+                    ("handshake", ""),
+                    self._loop.time(),
+                    "something without encryption or with another protocol connected to %s "
+                    "and was refused",
+                    self._endpoint,
+                )
 
     def close(self) -> None:
         """Hear nobody any more."""

@@ -285,6 +285,8 @@ class Transport:
                 self._say_hello(name)
             if peer.presence.expire(at_s=at_s):
                 self._report(name, peer)
+                if peer.link.up:
+                    peer.link.reopen()  # drops what it holds for who may be gone
             peer.link.tend()
 
     def _report(self, name: str, peer: _Peer) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -47,10 +48,12 @@ def deadline_s(message: Message) -> float:
 
 
 def free_port() -> int:
-    """Find a port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port that nobody uses now, below those that systems give to outgoing connections."""
+    while True:
+        port = random.randrange(12_000, 32_000)  # noqa: S311 - chance, not secrets
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -109,16 +112,13 @@ class End:
 async def started(*ends: End, **fields: Any) -> AsyncIterator[None]:
     """Start ends that know each other, wait until they are connected, and close them in the end."""
     addresses = {end.name: end.address for end in ends}
-    for end in ends:
-        others = {name: address for name, address in addresses.items() if name != end.name}
-        end.make(others, **fields)
-        await end.transport.start()
-    try:
+    async with contextlib.AsyncExitStack() as closing:
+        for end in ends:
+            others = {name: address for name, address in addresses.items() if name != end.name}
+            await end.make(others, **fields).start()
+            closing.push_async_callback(end.transport.close)
         await until(lambda: all(len(e.transport.connected()) == len(ends) - 1 for e in ends))
         yield
-    finally:
-        for end in ends:
-            await end.transport.close()
 
 
 @contextlib.contextmanager
