@@ -15,6 +15,8 @@ from dmoa.scenario import Scenario, Setup, resolve
 if TYPE_CHECKING:
     import networkx as nx
 
+    from dmoa.scenario.schema import Plan
+
 Floats = NDArray[np.float64]
 
 DENSE_NODES_MAX = 5000
@@ -123,7 +125,7 @@ def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bou
     except ScenarioError as error:
         best_critical_rate_hz = None
         notes.append(f"best weights not computed: {error}")
-    if setup.scenario.links.loss or setup.scenario.plan.layer_deadline_s or any(setup.queue_max):
+    if setup.scenario.links.loss or _deadlines(plan) or any(setup.queue_max):
         notes.append("offered loads count every task, also those that are lost, late or refused")
     # Remark 1 takes the slowest; a batch of slots works like a server that many times as fast.
     slowest = float((np.asarray(service, float) / slots).max())
@@ -193,6 +195,11 @@ def _rates(setup: Setup) -> Floats:
     return np.array(setup.arrival_rate_hz)
 
 
+def _deadlines(plan: Plan) -> bool:
+    """Tell whether tasks may be withdrawn before they were served."""
+    return any((plan.layer_deadline_s, plan.patience, plan.prompt_deadline_s))
+
+
 def _means(
     setup: Setup, rates: Floats, chances: Floats, service: Floats
 ) -> tuple[list[float] | None, float | None]:
@@ -200,7 +207,7 @@ def _means(
     spec, plan = setup.scenario, setup.scenario.plan
     # Every formula takes prompts that come at random and tasks that are all served.
     poisson = spec.arrivals.process == "poisson"
-    partial = plan.layer_deadline_s is not None or any(setup.queue_max)
+    partial = _deadlines(plan) or any(setup.queue_max)
     if not poisson or partial or max(setup.slots) > 1 or setup.by_tokens:
         return None, None
     moments = [setup.service(node) for node in range(len(setup.names))]

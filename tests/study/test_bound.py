@@ -112,6 +112,8 @@ def test_beyond_the_limit_the_means_are_infinite_and_null_in_json():
         {"station.slots": 2},
         {"station.queue_max": 5},
         {"plan.layer_deadline_s": 3.0},
+        {"plan.patience": 2.0},
+        {"plan.prompt_deadline_s": 30.0},
         {"arrivals.process": "deterministic"},
         {"service": {"distribution": "tokens", "base_s": 1.0}},
     ],
