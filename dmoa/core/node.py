@@ -54,6 +54,7 @@ class Node:
     >>> node = Node("a", plan=layered(1, 1), selection=Uniform(("b",)), key=1)
     >>> for action in node.step(PromptArrived(0, Content(12)), now=0.0):
     ...     print(type(action).__name__)
+    Persist
     Send
     StartService
     """
