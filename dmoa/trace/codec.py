@@ -88,7 +88,7 @@ class TraceWriter:
                 raise _unwritable(self._path, "it is a folder")
             try:
                 self._file = self._part.open("wb")
-                self._write(self._encoder.encode(header))
+                self._write(self._file, self._encoder.encode(header))
             except OSError as error:
                 raise _unwritable(self._path, error.strerror) from None
 
@@ -102,15 +102,14 @@ class TraceWriter:
         self._hash.update(encoded)
         if self._file is not None:
             try:
-                self._write(encoded)
+                self._write(self._file, encoded)
             except OSError as error:
                 raise _unwritable(self._path, error.strerror) from None
 
-    def _write(self, encoded: bytes | memoryview) -> None:
-        if self._file is not None:
-            self.written_bytes += self._file.write(encoded)
-            if self._in_place:
-                self._file.flush()
+    def _write(self, file: BinaryIO, encoded: bytes | memoryview) -> None:
+        self.written_bytes += file.write(encoded)
+        if self._in_place:
+            file.flush()
 
     def digest(self) -> str:
         """Return the SHA-256 of the run so far, in hexadecimal."""

@@ -201,3 +201,15 @@ def test_json_lines_hold_the_header_and_every_entry(tmp_path):
     assert msgspec.convert(entries, list[Entry]) == known_entries()
     with pytest.raises(ScenarioError, match="cannot be written"):
         export_jsonl(path, Path("/"))
+
+
+def test_a_trace_written_in_place_can_be_read_while_it_grows(tmp_path):
+    path = tmp_path / "run.trace"
+    entries = known_entries()
+    writer = TraceWriter(path, HEADER, in_place=True)
+    for count in (0, 3, len(entries)):
+        writer.extend(entries[len(list(read_trace(path)[1])) : count])
+        assert list(read_trace(path)[1]) == entries[:count]
+        assert writer.written_bytes == path.stat().st_size
+    writer.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["run.trace"]
