@@ -40,3 +40,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the recorded data (../shared/data) is not on this machine")
     return folder
+
+
+@pytest.fixture
+def base_port() -> int:
+    """Give the first of a few ports that no other test process uses, nor the system by itself."""
+    return 10_000 + os.getpid() % 500 * 40

@@ -21,6 +21,8 @@ class FrontDoor:
         self._engine, self._journal = engine, journal
         self._began_s = time.monotonic()
         self._node: Door | None = None
+        #: Why the node cannot answer yet.
+        self.waiting_for = f"node {name} is loading its model {model}"
 
     def open(self, node: Door) -> None:
         """Let clients through to the node."""
@@ -89,4 +91,4 @@ class FrontDoor:
         """Say why the node cannot answer now; empty if it can."""
         if self._node is not None:
             return await self._node.ready()
-        return f"node {self.name} is loading its model {self.model}"
+        return self.waiting_for

@@ -7,12 +7,14 @@ import contextlib
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dmoa import __version__
-from dmoa.core import derive
-from dmoa.errors import ScenarioError
+from dmoa.core import Options, derive
+from dmoa.errors import EngineError, ScenarioError
 from dmoa.gateway.app import make_app
 from dmoa.gateway.auth import read_keys
 from dmoa.gateway.front_door import FrontDoor
@@ -32,6 +34,7 @@ from dmoa.trace import Header, TraceWriter
 _LOG = logging.getLogger(__name__)
 
 FLUSH_S = 0.5
+ENGINE_RETRY_S = 5.0
 SWITCH_S = 0.0005
 TRACES_KEPT = 20
 ENGINE = "live"
@@ -84,11 +87,10 @@ class _Process:
         try:
             key = derive(run_key(config.setup.scenario.run.seed, 0), "engine", config.index)
             loading = asyncio.create_task(asyncio.to_thread(make_engine, config.engine, key=key))
-            stopping = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            await self._unless_stopped(loading)
             engine = await loading
             try:
+                await self._until_it_answers(engine, front)
                 if not self._stop.is_set():
                     await self._serve(engine, front, ready)
             finally:
@@ -105,6 +107,34 @@ class _Process:
     def _fatal(self, bug: BaseException) -> None:
         self._bug = bug
         self._stop.set()
+
+    async def _until_it_answers(self, engine: Engine, front: FrontDoor) -> None:
+        """Ask the engine for one token until it gives it: only then is the node of use."""
+        front.waiting_for = f"node {front.name} waits for the first token of its engine"
+        while not self._stop.is_set():
+            cancelled = threading.Event()
+            asking = asyncio.create_task(
+                asyncio.to_thread(
+                    engine.generate, "Hello", Options(max_tokens=1), lambda _: None, cancelled
+                )
+            )
+            await self._unless_stopped(asking)
+            cancelled.set()
+            try:
+                await asking
+            except EngineError as error:
+                front.waiting_for = f"node {front.name} has no answer of its engine: {error}"
+                _LOG.warning("the engine does not answer, trying again: %s", error)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), ENGINE_RETRY_S)
+            else:
+                return
+
+    async def _unless_stopped(self, work: asyncio.Task[Any]) -> None:
+        """Wait for some work, or until the node is told to stop."""
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
 
     async def _serve(
         self, engine: Engine, front: FrontDoor, ready: Callable[[], None] | None
