@@ -86,12 +86,13 @@ class Commands(rich_click.RichGroup):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 a trace did not replay or output was lost, 2 bad input, "
-    "3 a declared limit stopped the run, 70 a bug of dmoa, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 it was not reached (a trace did not replay, a node is not there, "
+    "a prompt was not answered, output was lost), 2 bad input, 3 a declared limit stopped the run, "
+    "70 a bug of dmoa, 130 interrupted.",
 )
 @click.version_option(package_name="dmoa", message="dmoa %(version)s")
 def main() -> None:
-    """Simulate Distributed Mixture-of-Agents and see whether its queues stay bounded.
+    """Simulate Distributed Mixture-of-Agents, see whether its queues stay bounded, and run it.
 
-    Start with: dmoa simulate --topology ring
+    Start with: dmoa simulate --topology ring, or dmoa up for real nodes
     """

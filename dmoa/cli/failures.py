@@ -1,7 +1,8 @@
 """From errors to a message and an exit code: the only place that decides how dmoa ends.
 
-0 done; 1 a trace did not replay, or the output could not be written; 2 bad input; 3 a declared
-limit was reached; 70 a bug of dmoa, reported by itself; 130 interrupted.
+0 done; 1 what was asked for was not reached: a trace did not replay, a node is not there, a prompt
+was not answered, the output could not be written; 2 bad input; 3 a declared limit was reached; 70 a
+bug of dmoa, reported by itself; 130 interrupted.
 """
 
 from __future__ import annotations

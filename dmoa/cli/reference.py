@@ -24,7 +24,7 @@ to standard error. Colours follow the terminal and `NO_COLOR`.
 | exit code | meaning |
 |---|---|
 | 0 | done; queues that grow are a finding, not a failure |
-| 1 | a trace did not replay, or the output could not be written |
+| 1 | not reached: a trace did not replay, no node is there, no answer came, output was lost |
 | 2 | bad input: what was given, what was expected, what to do |
 | 3 | a declared limit stopped the run; what was found until then is printed |
 | 70 | a bug of dmoa, with its story |

@@ -1,7 +1,8 @@
 """The ground floor: what a node decides, as a pure state machine. No clock, no I/O, no chance.
 
-Drivers (`dmoa.sim` in virtual time, `dmoa.live` on real machines) feed events to `Node.step` and carry out
-the actions it returns. Nothing here imports a clock, a socket or a global random generator.
+Drivers (`dmoa.sim` in virtual time, `dmoa.live` on real machines) feed events to `Node.step` and
+carry out the actions it returns. Nothing here imports a clock, a socket or a global random
+generator.
 """
 
 from dmoa.core.actions import (

@@ -126,8 +126,20 @@ def read_node(path: Path) -> NodeConfig:
         durability=live.durability,
         retention_s=live.retention_s,
         trace_bytes_max=live.trace_bytes_max,
-        notes=setup.notes,
+        notes=(*setup.notes, *_warnings(setup)),
     )
+
+
+def _warnings(setup: Setup) -> list[str]:
+    """Say what is allowed and unwise."""
+    plan = setup.scenario.plan
+    if plan.layers == 0 or plan.proposers == 0 or plan.prompt_deadline_s is not None:
+        return []
+    if plan.patience is not None or plan.layer_deadline_s is not None:
+        return []
+    return [
+        "prompts have no deadline, so one lost message can keep one for ever; give plan.patience"
+    ]
 
 
 def read_cluster_file(path: Path) -> tuple[Setup, Live, str]:

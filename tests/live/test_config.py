@@ -386,3 +386,12 @@ def test_lines_are_found(path, line):
 def test_the_page_shows_the_keys_of_a_node_as_they_are(root):
     page = (root / "docs" / "runtime.md").read_text("utf-8")
     assert key_table(NodeFile) in page, "put fields.key_table(NodeFile) into docs/runtime.md"
+
+
+def test_a_cluster_whose_prompts_may_wait_for_ever_is_told_so(folder):
+    assert read_node(node_file(folder)).notes == ()
+    cluster = folder / "cluster.toml"
+    change(cluster, r"^patience = .*$", "")
+    change(cluster, r"^prompt_deadline_s = .*$", "")
+    (note,) = read_node(node_file(folder)).notes
+    assert "one lost message can keep a prompt for ever" in note
