@@ -137,9 +137,7 @@ def _warnings(setup: Setup) -> list[str]:
         return []
     if plan.patience is not None or plan.layer_deadline_s is not None:
         return []
-    return [
-        "prompts have no deadline, so one lost message can keep one for ever; give plan.patience"
-    ]
+    return ["without plan.patience or a deadline one lost message can keep a prompt for ever"]
 
 
 def read_cluster_file(path: Path) -> tuple[Setup, Live, str]:
