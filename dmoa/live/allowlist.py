@@ -27,7 +27,7 @@ ZAP_VERSION = b"1.0"
 ZAP_FRAMES = 9  # routing id, empty, version, request, domain, address, identity, mechanism, key
 RESTART_PAUSE_S = 0.01
 
-_ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:.%a-z]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
+_ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+|\*):([0-9]{1,5})")
 _log = logging.getLogger(__name__)
 
 
@@ -47,8 +47,10 @@ class PeerAddress(msgspec.Struct, frozen=True):
         return (self.public_key, *self.other_public_keys)
 
 
-def check_address(address: str, *, path: str, port_min: int = 1) -> None:
+def check_address(address: str, *, path: str, listening: bool = False) -> None:
     """Refuse what is no ``tcp://HOST:PORT``.
+
+    Where to listen may also be any port (0) of any address (*).
 
     Raises:
         ScenarioError: It is something else.
@@ -56,9 +58,10 @@ def check_address(address: str, *, path: str, port_min: int = 1) -> None:
     >>> check_address("tcp://127.0.0.1:7401", path="listen")
     """
     match = _ADDRESS.fullmatch(address)
-    if match is None or not port_min <= int(match[2]) <= 65535:
+    least = 0 if listening else 1
+    if match is None or not least <= int(match[2]) <= 65535 or (match[1] == "*" and not listening):
         raise ScenarioError(
-            f"an address is tcp://HOST:PORT with a port of {port_min} to 65535",
+            f"an address is tcp://HOST:PORT with a port of {least} to 65535",
             path=path,
             given=address,
             remedy='for example "tcp://127.0.0.1:7401"',

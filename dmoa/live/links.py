@@ -150,10 +150,12 @@ class Link:
         self.ups = 0
         """Number of the connection that stands, or stood last."""
         self._confirmed = False
+        self._watch: Watch | None = None
         self._open()
 
     def _open(self) -> None:
         """Begin to connect."""
+        self._opened_s = self._down_since_s = self._loop.time()
         keys = self._address.every_key()
         socket = self._socket = self._context.socket(zmq.DEALER)
         configure(socket, self._keys, self._limits)
@@ -164,16 +166,22 @@ class Link:
         socket.connect_timeout = milliseconds(self._limits.handshake_s)
         socket.reconnect_ivl = milliseconds(self._limits.reconnect_s)
         socket.reconnect_ivl_max = milliseconds(self._limits.reconnect_max_s)
-        self._opened_s = self._down_since_s = self._loop.time()
-        self._watch = Watch(socket, self._hear)
-        self._loop.add_reader(socket.FD, self._ready)
-        socket.connect(self._address.address)
+        try:
+            self._watch = Watch(socket, self._hear)
+            self._loop.add_reader(socket.FD, self._ready)
+            socket.connect(self._address.address)
+        except zmq.ZMQError:
+            self._close(0)
+            raise
 
     def _close(self, linger_ms: int) -> None:
         self.up = self._confirmed = False
-        self._watch.close()
-        self._loop.remove_reader(self._socket.FD)
-        self._socket.close(linger_ms)
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+        if not self._socket.closed:
+            self._loop.remove_reader(self._socket.FD)
+            self._socket.close(linger_ms)
 
     def _hear(self, event: int, value: int) -> None:
         """Hear what became of the connection."""
@@ -306,7 +314,16 @@ class Link:
         """Give up the connection, and what the socket holds, for a new one."""
         self._counters["reopened"] += 1
         self._close(0)
-        self._open()
+        try:
+            self._open()
+        except zmq.ZMQError as error:  # too many open files; `tend` tries again
+            self._log.warn(
+                ("open", self._peer),
+                self._loop.time(),
+                "no way to %s can be opened now: %s",
+                self._peer,
+                error,
+            )
 
     def close(self) -> None:
         """Deliver what the socket holds, within the time its linger allows, and be gone."""

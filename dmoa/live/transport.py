@@ -94,7 +94,7 @@ class Transport:
         on_message: Callable[[str, Message], None],
         on_peer: Callable[[str, bool], None],
     ) -> None:
-        check_address(listen, path="listen", port_min=0)
+        check_address(listen, path="listen", listening=True)
         self._allowed = AllowList(keys.public, peers)
         self._name, self._keys, self._listen = name, keys, listen
         self._addresses, self._incarnation = dict(peers), incarnation
@@ -113,7 +113,7 @@ class Transport:
         """Bind, let peers in, and connect to all of them.
 
         Raises:
-            ScenarioError: The address cannot be bound.
+            ScenarioError: The address cannot be bound, or no way to a peer be opened.
         """
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context()
@@ -135,15 +135,24 @@ class Transport:
             log=self._quiet,
             on_letter=self._take,
         )
+        started_s = self._loop.time()
         try:
             self.endpoint = self._receiver.bind(self._listen)
+            for name, address in self._addresses.items():
+                link = self._link(self._context, name, address)
+                self._peers[name] = _Peer(link, self._limits, started_s)
         except ScenarioError:
             await self.close()
             raise
-        started_s = self._loop.time()
-        for name, address in self._addresses.items():
-            link = Link(
-                self._context,
+        self._tick_s = self._limits.heartbeat_s / TICKS_PER_HEARTBEAT
+        self._ticks, self._ticked_s = 0, started_s
+        self._tick_handle = self._loop.call_later(self._tick_s, self._tick)
+
+    def _link(self, context: Context, name: str, address: PeerAddress) -> Link:
+        """Begin to connect to a peer."""
+        try:
+            return Link(
+                context,
                 name,
                 address,
                 keys=self._keys,
@@ -152,10 +161,14 @@ class Transport:
                 log=self._quiet,
                 on_up=self._say_hello,
             )
-            self._peers[name] = _Peer(link, self._limits, started_s)
-        self._tick_s = self._limits.heartbeat_s / TICKS_PER_HEARTBEAT
-        self._ticks, self._ticked_s = 0, started_s
-        self._tick_handle = self._loop.call_later(self._tick_s, self._tick)
+        except zmq.ZMQError as error:
+            raise ScenarioError(
+                f"no way to peer {name} can be opened: {error.strerror.lower()}",
+                path=f"live.peers.{name}",
+                given=address.address,
+                remedy="give an address that can be reached; where there are many peers, let the "
+                "process open more files (ulimit -n)",
+            ) from None
 
     # --- out --------------------------------------------------------------------------------
 

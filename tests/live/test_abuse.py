@@ -173,7 +173,7 @@ def test_a_client_that_says_nothing_is_cut_off():
         ann, bob = End("ann"), End("bob")
         async with started(ann, bob, limits=limits(handshake_s=0.2)):
             with socket.create_connection(("127.0.0.1", ann.port)):
-                await until(lambda: ann.transport.counters["ended"] == 1)
+                await until(lambda: ann.transport.counters["ended"])
             await still_works(ann, bob)
 
     run(scene())
@@ -217,9 +217,10 @@ def test_a_frame_far_beyond_the_limit_is_cut_off_before_it_is_read():
     async def scene() -> None:
         ann, bob, eve = End("ann"), End("bob"), End("eve")
         async with started(ann, bob, eve, limits=limits(frame_bytes_max=1000)):
+            ended = ann.transport.counters["ended"]
             with raw_dealer(ann.address, eve.keys) as dealer:
                 dealer.send_multipart([b"x", b"x" * 10 * MIB])
-                await until(lambda: ann.transport.counters["ended"] == 1)
+                await until(lambda: ann.transport.counters["ended"] > ended)
             assert ann.transport.counters["bytes_received"] < 100_000
             await still_works(ann, bob)
 

@@ -42,6 +42,11 @@ def test_a_wrong_peer_is_told_with_its_place(peers, problem):
         AllowList(OWN, peers)
 
 
+@pytest.mark.parametrize("address", [AT, "tcp://0.0.0.0:0", "tcp://*:7401"])
+def test_one_may_listen_anywhere(address):
+    check_address(address, path="listen", listening=True)
+
+
 @pytest.mark.parametrize("address", [AT, "tcp://edge-1.example:1", "tcp://[::1]:65535"])
 def test_addresses_of_tcp_are_fine(address):
     check_address(address, path="listen")
@@ -52,7 +57,7 @@ def test_addresses_of_tcp_are_fine(address):
     [
         *("", "tcp://", "tcp://host", "tcp://host:0", "tcp://host:65536", "tcp://host:x"),
         *("tcp://:1", "ipc:///tmp/socket", "inproc://a", "tcp://ho st:1", "tcp://h:1\n"),
-        "tcp://::1:7401",
+        *("tcp://::1:7401", "tcp://*:7401", "tcp://a;b:1"),
     ],
 )
 def test_other_addresses_are_told(address):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
 
 import pytest
+import zmq
 
 from dmoa.core.messages import Content, Message, Refusal, Response, TaskId, Withdrawal
 from dmoa.errors import ScenarioError
@@ -395,6 +397,42 @@ def test_an_address_of_another_machine_is_told():
             await transport.start()
 
     run(scene())
+
+
+def test_a_peer_that_cannot_be_connected_to_is_told_and_nothing_is_left_behind():
+    async def scene() -> None:
+        ann, bob = End("ann"), End("bob")
+        nowhere = PeerAddress("tcp://bob:7401", bob.keys.public)
+        transport = ann.make({"bob": nowhere})
+        transport._addresses["bob"] = PeerAddress("tcp://*:7401", bob.keys.public)
+        with pytest.raises(ScenarioError, match=r"live\.peers\.bob: no way to peer bob"):
+            await transport.start()
+        assert transport._context is not None
+        assert transport._context.closed
+
+    run(scene())
+
+
+def test_a_link_that_cannot_be_opened_anew_is_tried_again(monkeypatch, caplog):
+    async def scene() -> None:
+        ann, bob = End("ann"), End("bob")
+        async with started(ann, bob):
+            link = ann.transport._peers["bob"].link
+
+            def no_more_files(_: int) -> None:
+                raise zmq.ZMQError(errno.EMFILE)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(link._context, "socket", no_more_files)
+                link.reopen()
+                await until(lambda: ann.transport.counters["reopened"] >= 2)
+                assert not link.up
+            await until(lambda: link.up)
+            ann.transport.send("bob", task(1))
+            await until(lambda: ("ann", task(1)) in bob.heard)
+
+    run(scene())
+    assert "Too many open files" in caplog.text
 
 
 def test_port_0_lets_the_system_choose():
