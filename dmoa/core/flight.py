@@ -82,3 +82,10 @@ class Flight(msgspec.Struct):
     def attempt_of(self, gathering: Gathering, slot: int) -> int:
         """Give the attempt whose response is awaited in a slot."""
         return self.attempt if gathering.attempts is None else gathering.attempts[slot]
+
+    def options_of(self, stage: int) -> Options | None:
+        """Give the options of a stage's tasks: a grammar is for the answer, not for proposals."""
+        options = self.options
+        if options is None or options.grammar is None or stage == len(self.gatherings) - 1:
+            return options
+        return msgspec.structs.replace(options, grammar=None)

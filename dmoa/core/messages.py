@@ -42,7 +42,7 @@ class Turn(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Options(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How language models shall serve the tasks of one prompt; what is None is up to each of them.
 
-    The core passes it on and reads nothing of it.
+    The core passes it on, and keeps the grammar for the last stage: it is the answer's.
     """
 
     history: tuple[Turn, ...] = ()

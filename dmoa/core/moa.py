@@ -245,7 +245,7 @@ class Coordinator:
             len(assigned),
             len(flight.outline.readers[stage]),
         )
-        attempt, options, deadline_s = flight.attempt, flight.options, flight.deadline_s
+        attempt, deadline_s, options = flight.attempt, flight.deadline_s, flight.options_of(stage)
         for slot, to in enumerate(assigned):
             task = TaskId(name, prompt, stage, slot, attempt)
             if to == name:
@@ -296,7 +296,8 @@ class Coordinator:
         gathering.replaced = (*gathering.replaced, old)
         gathering.assigned[task.slot] = to
         again = TaskId(self.name, task.prompt, task.stage, task.slot, attempt)
-        message = Task(again, gathering.content, flight.deadline_s, flight.options)
+        options = flight.options_of(task.stage)
+        message = Task(again, gathering.content, flight.deadline_s, options)
         actions.append(Send(to, message))
         return True
 

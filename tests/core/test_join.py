@@ -11,6 +11,7 @@ from dmoa.core import (
     Join,
     MessageReceived,
     Node,
+    Options,
     Origin,
     Peers,
     Plan,
@@ -319,3 +320,29 @@ def test_the_first_word_of_a_peer_counts(first, again):
     assert one.ignored == {"duplicate": 1}
     tokens = 100 + 301 + (20 if isinstance(first.message, Response) else 0)
     assert hear(one, reply("c", 2, 300)) == [StartService(FINAL, Content(tokens), 0.0)]
+
+
+def served_with(actions):
+    """Give the options of all tasks among some actions."""
+    tasks = [a.message for a in actions if isinstance(a, Send)]
+    return [
+        *(task.options for task in tasks if isinstance(task, Task)),
+        *(action.options for action in actions if isinstance(action, StartService)),
+    ]
+
+
+def test_a_grammar_is_for_the_answer_and_not_for_proposals():
+    options = Options(max_tokens=5, grammar="root ::= [a-z]+")
+    free = Options(max_tokens=5)
+    one = node(layered(1, 1, join=Join(attempts=2)), peers=("b", "c"))
+    asked = hear(one, PromptArrived(0, Content(100), options))
+    assert served_with(asked) == [free, free]
+    to = next(action.to for action in asked if isinstance(action, Send))
+    task = TaskId("a", 0, 0, 1)
+    again = hear(one, MessageReceived(to, Refusal(task, "full", 3)))
+    assert served_with(again) == [free]
+    other = "c" if to == "b" else "b"
+    hear(one, ServiceEnded(own(), Content(9)))
+    second = TaskId("a", 0, 0, 1, attempt=1)
+    last = hear(one, MessageReceived(other, Response(second, Content(9))))
+    assert served_with(last) == [options]
