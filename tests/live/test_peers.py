@@ -249,7 +249,7 @@ def test_a_peer_that_was_refused_connects_once_it_is_let_in(caplog):
 def test_a_link_that_cannot_be_opened_anew_is_tried_again(monkeypatch, caplog):
     async def scene() -> None:
         ann, bob = End("ann"), End("bob")
-        async with started(ann, bob):
+        async with started(ann, bob, limits=limits(heartbeat_timeout_s=30.0)):
             link = ann.transport._peers["bob"].link
 
             def no_more_files(_: int) -> None:
