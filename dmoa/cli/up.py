@@ -20,6 +20,7 @@ from dmoa.cli.output import error_console
 if TYPE_CHECKING:
     from dmoa.cli.up_page import Node
     from dmoa.live.cluster import Cluster, ClusterNode
+    from dmoa.live.engines.spec import EngineSpec
     from dmoa.live.supervisor import Supervisor
 
 READY_TIMEOUT_S = 600.0
@@ -83,11 +84,17 @@ def _check(cluster: Cluster, lock: int) -> list[Node]:
     from dmoa.cli.up_page import Node
     from dmoa.live import pid_files
     from dmoa.live.config import read_node
+    from dmoa.live.engines import check_engine
 
     try:
         read = [read_node(node.config_file) for node in cluster.nodes]
         for node in cluster.nodes:
             _check_ports(node)
+        checked: list[EngineSpec] = []
+        for config in read:
+            if config.engine not in checked:
+                check_engine(config.engine)
+                checked.append(config.engine)
     except BaseException:
         pid_files.release(lock)
         raise

@@ -47,6 +47,22 @@ def make_engine(spec: EngineSpec, *, key: int = 0) -> Engine:
     )
 
 
+def check_engine(spec: EngineSpec) -> None:
+    """See that what an engine needs is on this machine, without loading its model.
+
+    Raises:
+        ScenarioError: llama.cpp or the model's file is missing, or is another one; a key is.
+    """
+    if spec.kind == "openai":
+        _openai(spec, key=0).close()
+    elif spec.kind == "llama":
+        from dmoa.live.engines.llama_binding import library
+        from dmoa.live.models import find_model
+
+        library()
+        find_model(spec.model, spec.sha256)
+
+
 def _openai(spec: EngineSpec, key: int) -> Engine:
     from dmoa.live.engines.api_keys import read_api_key
     from dmoa.live.engines.openai import OpenAI  # httpx takes a while to import
