@@ -11,7 +11,7 @@ from dmoa.gateway import node_process
 from dmoa.live.config import read_node
 from dmoa.live.init import init_cluster
 from dmoa.live.journal import Journal
-from tests.live.overlay import until
+from tests.live.wires import until
 
 
 class Unwilling(BaseHTTPRequestHandler):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -23,25 +21,10 @@ from dmoa.live.transport import Transport
 from dmoa.scenario import Setup, build_nodes, run_key
 from dmoa.scenario.nodes import replay_facts
 from dmoa.trace import Header, TraceWriter
+from tests.live.wires import free_port, until
 
 BYTES_MAX = 64 << 20
 QUICK = TransportLimits(heartbeat_s=0.1, heartbeat_timeout_s=1.0)
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody uses now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-async def until(holds: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait until something holds; fail if it never does."""
-    async with asyncio.timeout(within_s):
-        while not holds():
-            await asyncio.sleep(0.002)
 
 
 class LiveOverlay:
@@ -57,10 +40,9 @@ class LiveOverlay:
         self.journals: dict[str, Journal] = {}
         self.bugs: list[BaseException] = []
         self.keys = {name: make_keys() for name in setup.names}
-        ports = free_ports(len(setup.names))
         self.addresses = {
-            name: PeerAddress(f"tcp://127.0.0.1:{port}", self.keys[name].public)
-            for name, port in zip(setup.names, ports, strict=True)
+            name: PeerAddress(f"tcp://127.0.0.1:{free_port()}", self.keys[name].public)
+            for name in setup.names
         }
 
     def trace(self, name: str) -> Path:

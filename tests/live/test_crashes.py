@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from dmoa.study import replay
-from tests.live.overlay import until
+from tests.live.wires import until
 
 ROUNDS = 10
 

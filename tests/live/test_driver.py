@@ -26,7 +26,7 @@ from dmoa.live.clock import RunClock
 from dmoa.live.driver import Driver
 from dmoa.live.engines.base import Capabilities, Generation
 from dmoa.live.services import NOTHING_WRITTEN, Services
-from tests.live.overlay import until
+from tests.live.wires import until
 
 TEXT = Content(3, "Why is that?")
 

@@ -10,7 +10,8 @@ from dmoa.live.door import Ended, LayerJoined, Proposal, Refused, Token
 from dmoa.live.engines.scripted import Scripted
 from dmoa.scenario import from_dict, resolve
 from dmoa.study import replay
-from tests.live.overlay import live_overlay, until
+from tests.live.overlay import live_overlay
+from tests.live.wires import until
 
 RING = {
     "overlay": {"topology": "ring", "nodes": 4},

@@ -17,7 +17,8 @@ from dmoa.core import PeerFound, PeerLost, PromptArrived, ServiceEnded, StartSer
 from dmoa.live.engines.scripted import Scripted
 from dmoa.scenario import from_dict, resolve
 from dmoa.trace import read_trace
-from tests.live.overlay import live_overlay, until
+from tests.live.overlay import live_overlay
+from tests.live.wires import until
 
 APART_S = 0.04
 """Two events at one node are at least this far apart in the scenarios below."""
