@@ -61,7 +61,7 @@ def stability(store: str, output: str | None, *, as_json: bool) -> None:
 @options.output_option
 @options.json_option
 def queue(trace: str, output: str | None, *, as_json: bool) -> None:
-    """Draw the queue length of each node over time, from a trace of `dmoa simulate`."""
+    """Draw the queue length of each node over time, from a trace or a cluster's folder."""
     from dmoa import plot, study  # the help page does without them
     from dmoa.cli import figures
 
@@ -148,7 +148,7 @@ def sojourn(scenario: Scenario, *, workers: int | None, output: str | None, as_j
 @options.output_option
 @options.json_option
 def timeline(trace: str, *, prompt: str | None, output: str | None, as_json: bool) -> None:
-    """Draw one prompt's way through its layers, from a trace of `dmoa simulate`."""
+    """Draw one prompt's way through its layers, from a trace or a cluster's folder."""
     from dmoa import plot, study  # the help page does without them
     from dmoa.cli import figures
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @options.json_option
 @click.pass_context
 def command(ctx: click.Context, trace: str, *, as_json: bool) -> None:
-    """Feed TRACE, a file of `dmoa simulate --trace`, through the core and compare every action.
+    """Feed TRACE through the core and compare every action.
+
+    TRACE is a file of `dmoa simulate --trace`, or the folder of a cluster.
 
     The trace holds the scenario; no other file is needed. The exit code is 1 if an action or a
     state differs, as it does with a version of dmoa that behaves otherwise.
