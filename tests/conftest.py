@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,11 @@ import pytest
 
 # Before anything imports matplotlib: figures are drawn into files, never into a window.
 os.environ["MPLBACKEND"] = "Agg"
+
+# Whoever runs the tests in the background hands down that Ctrl-C is ignored; the commands that
+# tests start and interrupt have to hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `ci` tries the same examples in every run, so that a red test is red for everybody. To hunt for
 # new ones: HYPOTHESIS_PROFILE=explore. No deadline: a slow machine is not a failure.
