@@ -67,7 +67,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(whole())
 
 
-async def until(holds: Callable[[], object], within_s: float = 10.0) -> None:
+async def until(holds: Callable[[], object], within_s: float = 20.0) -> None:
     """Wait until something holds; fail if it never does."""
     async with asyncio.timeout(within_s):
         while not holds():

@@ -23,6 +23,8 @@ from tests.live.wires import until
 APART_S = 0.04
 """Two events at one node are at least this far apart in the scenarios below."""
 
+ATTEMPTS = 3
+
 SCENARIOS = {
     "ring": {
         "overlay": {"topology": "ring", "nodes": 4},
@@ -72,6 +74,10 @@ def by_node(entries):
     return told
 
 
+def heard(told):
+    return {node: [event for event, *_ in steps] for node, steps in told.items()}
+
+
 class Recorded:
     """An engine that takes as long for its n-th task as the simulator's did."""
 
@@ -108,11 +114,12 @@ def test_both_drivers_get_the_same_actions_from_every_node(name, tmp_path):
         if isinstance(event, PromptArrived)
     ]
 
-    async def live():
+    async def live(folder):
         def engine(node):
             return Scripted(Recorded(service_s[node]), tokens=9)
 
-        async with live_overlay(setup, tmp_path, engine) as overlay:
+        folder.mkdir()
+        async with live_overlay(setup, folder, engine) as overlay:
             began_s = asyncio.get_running_loop().time()
             for time_s, node, event in arrivals:
                 running = overlay.nodes[setup.names[node]]
@@ -124,4 +131,11 @@ def test_both_drivers_get_the_same_actions_from_every_node(name, tmp_path):
             traces = [overlay.trace(one) for one in setup.names]
         return [entry for trace in traces for entry in read_trace(trace)[1]]
 
-    assert by_node(asyncio.run(live())) == by_node(entries)
+    simulated, lived = by_node(entries), by_node([])
+    for attempt in range(ATTEMPTS):
+        lived = by_node(asyncio.run(live(tmp_path / f"live-{attempt}")))
+        # A machine that stood still for longer than two events lie apart changes their order. That
+        # is no answer to the question: what the nodes do about the same events in the same order.
+        if heard(lived) == heard(simulated):
+            break
+    assert lived == simulated
