@@ -11,6 +11,7 @@ import rich_click
 from dmoa.cli import options
 from dmoa.cli.doors import Doors, door_options
 from dmoa.cli.output import print_json
+from dmoa.cli.prompt_options import prompt_options
 from dmoa.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -23,16 +24,7 @@ QUESTION_BYTES_MAX = 4 << 20
 @rich_click.command("ask")
 @click.argument("question")
 @door_options
-@rich_click.option("--show", is_flag=True, help="Print every layer's proposals too.")
-@rich_click.option(
-    "--layers", type=int, metavar="M", help="Layers of proposals; 0: the node alone."
-)
-@rich_click.option("--proposers", type=int, metavar="K", help="Peers asked in each layer.")
-@rich_click.option("--max-tokens", type=int, metavar="N", help="Limit of each response's length.")
-@rich_click.option("--temperature", type=float, metavar="T", help="0: always the likeliest token.")
-@rich_click.option("--seed", type=int, metavar="N", help="Seed of the sampling.")
-@rich_click.option("--system", metavar="TEXT", help="What the models are told before the question.")
-@rich_click.option("--timeout", type=float, metavar="SECONDS", help="When the prompt expires.")
+@prompt_options
 @options.json_option
 def command(
     *,

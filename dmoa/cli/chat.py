@@ -10,6 +10,7 @@ import rich_click
 from dmoa.cli.ask import decode, system_message
 from dmoa.cli.doors import Doors, door_options
 from dmoa.cli.output import error_console
+from dmoa.cli.prompt_options import prompt_options
 from dmoa.errors import DmoaError
 
 if TYPE_CHECKING:
@@ -21,16 +22,7 @@ HELP = "/quit ends, /reset forgets the conversation, /show prints the proposals 
 
 @rich_click.command("chat")
 @door_options
-@rich_click.option("--show", is_flag=True, help="Print every layer's proposals too.")
-@rich_click.option(
-    "--layers", type=int, metavar="M", help="Layers of proposals; 0: the node alone."
-)
-@rich_click.option("--proposers", type=int, metavar="K", help="Peers asked in each layer.")
-@rich_click.option("--max-tokens", type=int, metavar="N", help="Limit of each response's length.")
-@rich_click.option("--temperature", type=float, metavar="T", help="0: always the likeliest token.")
-@rich_click.option("--seed", type=int, metavar="N", help="Seed of the sampling.")
-@rich_click.option("--system", metavar="TEXT", help="What the models are told at the beginning.")
-@rich_click.option("--timeout", type=float, metavar="SECONDS", help="When a prompt expires.")
+@prompt_options
 def command(
     *, doors: Doors, show: bool, system: str | None, timeout: float | None, **parameters: Any
 ) -> None:

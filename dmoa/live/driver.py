@@ -26,8 +26,6 @@ from dmoa.core import (
     PromptArrived,
     Refuse,
     Send,
-    ServiceEnded,
-    ServiceFailed,
     SetTimer,
     StartService,
     TaskId,
@@ -186,10 +184,6 @@ class Driver:
         self._timers.clear()
         if self._retry is not None:
             self._retry.cancel()
-
-    def served(self, event: ServiceEnded | ServiceFailed) -> None:
-        """Hear the end of a task."""
-        self.hear(event)
 
     def _step(self, event: Event) -> None:
         node, now = self.node, self._clock.now()

@@ -42,7 +42,6 @@ from dmoa.scenario import Setup
 
 _LOG = logging.getLogger(__name__)
 
-TIMEOUT_S_MAX = 86_400.0
 DRAIN_S = 10.0
 
 
@@ -105,7 +104,7 @@ class RunningNode:
             engine,
             slots=setup.slots[number],
             max_tokens=max_tokens,
-            ended=self._driver.served,
+            ended=self._driver.hear,
             wrote=self._follower.wrote,
         )
         self._driver.serving = self._services

@@ -103,7 +103,7 @@ def test_an_end_is_durable_before_it_is_told():
     stage = Stage()
     one = drive(stage, layered(0, 0))
     one.arrive(PromptArrived(0, TEXT))
-    one.served(ServiceEnded(TaskId("a", 0, 0, 0), TEXT))
+    one.hear(ServiceEnded(TaskId("a", 0, 0, 0), TEXT))
     assert stage.told[-2:] == [("persist", "Answer", None), ("ended", "Answer", 0)]
 
 
@@ -112,7 +112,7 @@ def test_an_end_that_does_not_count_is_not_told():
     one = drive(stage, layered(0, 0))
     one.arrive(PromptArrived(0, TEXT))
     stage.known = False
-    one.served(ServiceEnded(TaskId("a", 0, 0, 0), TEXT))
+    one.hear(ServiceEnded(TaskId("a", 0, 0, 0), TEXT))
     assert stage.told[-1] == ("persist", "Answer", None)
 
 
@@ -120,7 +120,7 @@ def test_a_prompt_that_could_not_be_promised_is_never_told_of():
     stage = Stage(full=True)
     one = drive(stage, layered(0, 0))
     one.arrive(PromptArrived(0, TEXT))
-    one.served(ServiceEnded(TaskId("a", 0, 0, 0), TEXT))
+    one.hear(ServiceEnded(TaskId("a", 0, 0, 0), TEXT))
     assert "accepted" not in kinds(stage)
     assert "ended" not in kinds(stage)
     assert not one.journal_fails
@@ -136,7 +136,7 @@ def test_an_end_that_could_not_be_written_is_told_once_it_is(monkeypatch):
             one.arrive(PromptArrived(prompt, TEXT))
         stage.full = True
         for prompt in (0, 1):
-            one.served(ServiceEnded(TaskId("a", prompt, 0, 0), TEXT))
+            one.hear(ServiceEnded(TaskId("a", prompt, 0, 0), TEXT))
         assert one.journal_fails
         assert "ended" not in kinds(stage)
         await asyncio.sleep(0.03)
@@ -191,7 +191,7 @@ def test_timers_fire_and_those_of_an_ended_prompt_do_not():
         one = drive(stage, layered(0, 0, deadline_s=0.05))
         for prompt in (0, 1):
             one.arrive(PromptArrived(prompt, TEXT))
-        one.served(ServiceEnded(TaskId("a", 0, 0, 0), TEXT))
+        one.hear(ServiceEnded(TaskId("a", 0, 0, 0), TEXT))
         await until(lambda: ("ended", "Expire", 1) in stage.told)
         one.close()
         return Counter(told[1] for told in stage.told if told[0] == "step")
