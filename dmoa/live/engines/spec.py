@@ -24,6 +24,9 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
         max_tokens: Limit of a response unless the prompt's user says otherwise.
         context_tokens: Room for prompt and response together; at most what the model can.
         truncate: Whether a prompt beyond the context loses its middle, instead of being refused.
+        slots: How many tasks are served at once.
+        cache_tokens: llama: tokens of all tasks served at once; None is as many as all slots can
+            have.
         sha256: llama: what the model's file must hash to.
         threads: llama: how many compute; None is one per core.
         template: llama: a chat template in Jinja, or the name of one in
@@ -40,6 +43,8 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int = DEFAULT_MAX_TOKENS
     context_tokens: int = DEFAULT_CONTEXT_TOKENS
     truncate: bool = False
+    slots: int = 1
+    cache_tokens: int | None = None
     sha256: str | None = None
     threads: int | None = None
     template: str | None = None
