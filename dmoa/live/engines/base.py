@@ -177,6 +177,9 @@ class Engine(Protocol):
             top: How many of the likeliest tokens to tell at each place, 0 to ``TOP_MAX``.
             cancelled: Once it is set, this ends soon with an error.
 
+        Returns:
+            One for each token of the text, then one for the likeliest token after it.
+
         Raises:
             EngineError: It cannot be done here; the message says what can.
         """
