@@ -29,8 +29,22 @@ class StartService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="
 
 
 @final
+class Prefill(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="prefill"):
+    """Let the language model read the beginning of a task's prompt while it has nothing else to do.
+
+    A hint for a task of the node's own that a later ``StartService`` will start with the whole
+    prompt, of which ``content`` is the beginning that is known so far. Said again, it is longer.
+    A task that will not be started is dropped by ``CancelService``.
+    """
+
+    task: TaskId
+    content: Content
+    options: Options | None = None
+
+
+@final
 class CancelService(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="cancel"):
-    """Take a task away from the language model: nobody waits for it any more."""
+    """Take a task, served or read ahead, away from the language model: nobody waits for it."""
 
     task: TaskId
 
@@ -86,4 +100,15 @@ class Persist(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="persi
     record: PromptArrived | Answer | Fail | Expire
 
 
-Action = Send | StartService | CancelService | SetTimer | Persist | Answer | Fail | Expire | Refuse
+Action = (
+    Send
+    | StartService
+    | Prefill
+    | CancelService
+    | SetTimer
+    | Persist
+    | Answer
+    | Fail
+    | Expire
+    | Refuse
+)

@@ -84,8 +84,10 @@ class Flight(msgspec.Struct):
         return self.attempt if gathering.attempts is None else gathering.attempts[slot]
 
     def options_of(self, stage: int) -> Options | None:
-        """Give the options of a stage's tasks: a grammar is for the answer, not for proposals."""
+        """Give the options of a stage's tasks: some are for the answer, not for proposals."""
         options = self.options
-        if options is None or options.grammar is None or stage == len(self.gatherings) - 1:
+        if options is None or stage == len(self.gatherings) - 1:
             return options
-        return msgspec.structs.replace(options, grammar=None)
+        if options.grammar is None and options.logprobs is None:
+            return options
+        return msgspec.structs.replace(options, grammar=None, logprobs=None)

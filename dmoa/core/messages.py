@@ -42,7 +42,9 @@ class Turn(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Options(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How language models shall serve the tasks of one prompt; what is None is up to each of them.
 
-    The core passes it on, and keeps the grammar for the last stage: it is the answer's.
+    The core passes it on, and keeps ``grammar`` and ``logprobs`` for the last stage: they are the
+    answer's. ``logprobs`` asks for the log-probability of each token of it, and of so many of the
+    likeliest at its place.
     """
 
     history: tuple[Turn, ...] = ()
@@ -55,6 +57,7 @@ class Options(msgspec.Struct, frozen=True, array_like=True, gc=False):
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] | None = None
     stop: tuple[str, ...] = ()
     grammar: str | None = None
+    logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
 
 
 @final

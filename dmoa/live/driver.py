@@ -23,6 +23,7 @@ from dmoa.core import (
     MessageReceived,
     Node,
     Persist,
+    Prefill,
     PromptArrived,
     Refuse,
     Send,
@@ -56,8 +57,12 @@ class Serving(Protocol):
         """Begin to serve a task."""
         ...
 
+    def prefill(self, action: Prefill) -> None:
+        """Let the beginning of a task be read while nothing is served."""
+        ...
+
     def cancel(self, task: TaskId) -> None:
-        """Stop a task; its end is not told."""
+        """Stop a task, served or read ahead; its end is not told."""
         ...
 
 
@@ -213,6 +218,8 @@ class Driver:
                 loop = asyncio.get_running_loop()
                 handle = loop.call_later(delay_s, self.hear, TimerFired(timer))
                 self._timers.setdefault(timer.prompt, []).append(handle)
+            case Prefill():
+                self.serving.prefill(action)
             case CancelService(task):
                 self.serving.cancel(task)
             case Refuse():

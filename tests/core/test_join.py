@@ -331,8 +331,9 @@ def served_with(actions):
     ]
 
 
-def test_a_grammar_is_for_the_answer_and_not_for_proposals():
-    options = Options(max_tokens=5, grammar="root ::= [a-z]+")
+@pytest.mark.parametrize("only", [{"grammar": "root ::= [a-z]+"}, {"logprobs": 3}], ids=str)
+def test_a_grammar_and_log_probabilities_are_for_the_answer_and_not_for_proposals(only):
+    options = Options(max_tokens=5, **only)
     free = Options(max_tokens=5)
     one = node(layered(1, 1, join=Join(attempts=2)), peers=("b", "c"))
     asked = hear(one, PromptArrived(0, Content(100), options))

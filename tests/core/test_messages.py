@@ -33,7 +33,7 @@ ID = ["a", 7, 1, 2, 0]
                 ID,
                 [3, "why?", False],
                 7.5,
-                [[["user", "hi"]], 64, None, None, None, None, None, None, ["\n"], None],
+                [[["user", "hi"]], 64, None, None, None, None, None, None, ["\n"], None, None],
             ],
         ),
         (Response(TASK, Content(5, "so", cut=True)), ["response", ID, [5, "so", True], None]),

@@ -49,6 +49,9 @@ class Stage:
     def start(self, action):
         self.told.append(("start", action.task))
 
+    def prefill(self, action):
+        self.told.append(("prefill", action.task))
+
     def cancel(self, task):
         self.told.append(("cancel", task))
 

@@ -46,6 +46,7 @@ options = st.builds(
     seed=st.none() | st.integers(0, 2**32 - 1),
     stop=st.lists(texts, max_size=3).map(tuple),
     grammar=st.none() | texts,
+    logprobs=st.none() | st.integers(0, 20),
 )
 reports = st.builds(Report, texts, seconds, seconds, counts)
 messages: st.SearchStrategy[Message] = st.one_of(
