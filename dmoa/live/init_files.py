@@ -92,7 +92,7 @@ def cluster_text(scenario: Scenario, nodes: Sequence[NodeLayout]) -> str:
             chosen = {
                 key: value
                 for key, value in values[section].items()
-                if value != usual[section].get(key)
+                if value != usual.get(section, {}).get(key)
             }
         else:
             continue

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario.live_checks import check_live
-from dmoa.scenario.schema import Plan, Run, Scenario, Service
+from dmoa.scenario.schema import Plan, Run, Scenario
+from dmoa.scenario.station_schema import Service
 
 
 def check(scenario: Scenario) -> None:

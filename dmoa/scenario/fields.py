@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import msgspec
 from msgspec import inspect
 
-from dmoa.scenario import live_schema, schema
+from dmoa.scenario import live_schema, schema, station_schema
 from dmoa.scenario.choices import CHOICES, GENERATED, OPTIONAL, REQUIRED, bound_keys, takers
 from dmoa.scenario.schema import SEED_MAX
 
@@ -38,8 +38,9 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "plan": schema.Plan,
     "arrivals": schema.Arrivals,
     "tokens": schema.Tokens,
-    "service": schema.Service,
-    "station": schema.Station,
+    "service": station_schema.Service,
+    "station": station_schema.Station,
+    "host": station_schema.Host,
     "links": schema.Links,
     "nodes.NAME": schema.NodeValues,
     "run": schema.Run,
@@ -165,7 +166,7 @@ def reference() -> str:
 def key_table(struct: type[msgspec.Struct]) -> str:
     """Write the keys of one record as a Markdown table.
 
-    >>> print(key_table(schema.Station))
+    >>> print(key_table(station_schema.Station))
     | key | meaning | expected | unit | default |
     |---|---|---|---|---|
     | `slots` | tasks that a node serves at once | a whole number from 1 to 1,000,000 | tasks ...

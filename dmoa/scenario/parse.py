@@ -224,11 +224,12 @@ def from_dict(data: Mapping[str, Any]) -> Scenario:
         if name in top:
             made[name] = _value(top[name], value, name)
     for section in SECTIONS:
-        if section in ("nodes.NAME", "live", "live.peers.NAME"):
+        if section in ("host", "nodes.NAME", "live", "live.peers.NAME"):
             continue
         values = _section(raw.get(section, {}), section, section)
         made[section] = _fill(values, section) if section in CHOICES else values
     made["nodes"] = _named(raw.get("nodes", {}), "nodes")
+    made["host"] = _section(raw["host"], "host", "host") if "host" in raw else None
     made["live"] = _live(raw["live"]) if "live" in raw else None
     scenario = msgspec.convert(made, Scenario)
     check(scenario)

@@ -15,6 +15,7 @@ import msgspec
 from dmoa.core.plan import ATTEMPTS_MAX
 from dmoa.scenario.live_schema import Live
 from dmoa.scenario.records import Section, meta
+from dmoa.scenario.station_schema import SLOTS_MAX, Host, Service, Station
 
 NODES_MAX = 1_000_000
 SEED_MAX = 2**63 - 1
@@ -204,57 +205,6 @@ class Tokens(Section, frozen=True):
     cv: Annotated[float, meta("standard deviation over mean", ge=0.01, le=100)] | None = None
 
 
-class Service(Section, frozen=True):
-    """How long the language model takes for one task."""
-
-    distribution: Annotated[
-        Literal["exponential", "deterministic", "lognormal", "gamma", "empirical", "tokens"],
-        meta("distribution of the service time S"),
-    ] = "exponential"
-    service_time_s: (
-        Annotated[float, meta("mean service time of one task", "s", gt=0, le=1e9)] | None
-    ) = None
-    cv: Annotated[float, meta("standard deviation over mean", ge=0.01, le=100)] | None = None
-    values: (
-        Annotated[
-            list[Annotated[float, meta("a service time", "s", gt=0, le=1e9)]],
-            meta("measured service times, drawn with replacement", "s", max_length=1_000_000),
-        ]
-        | None
-    ) = None
-    file: (
-        Annotated[str, meta("text file of measured service times, one a line", max_length=4096)]
-        | None
-    ) = None
-    base_s: (
-        Annotated[float, meta("a of S = a + b·tokens_in + g·tokens_out", "s", ge=0, le=1e9)] | None
-    ) = None
-    input_token_s: (
-        Annotated[float, meta("b: time for each token read", "s/token", ge=0, le=1e9)] | None
-    ) = None
-    output_token_s: (
-        Annotated[float, meta("g: time for each token written", "s/token", ge=0, le=1e9)] | None
-    ) = None
-
-
-class Station(Section, frozen=True):
-    """The queue in front of each language model."""
-
-    slots: Annotated[int, meta("tasks that a node serves at once", "tasks", ge=1, le=1_000_000)] = 1
-    queue_max: (
-        Annotated[
-            int,
-            meta(
-                "waiting tasks beyond which a task is refused; absent: no bound",
-                "tasks",
-                ge=1,
-                le=1_000_000_000,
-            ),
-        ]
-        | None
-    ) = None
-
-
 class Links(Section, frozen=True):
     """What lies between neighbours."""
 
@@ -290,11 +240,18 @@ class NodeValues(Section, frozen=True):
         | None
     ) = None
     slots: (
-        Annotated[int, meta("tasks that it serves at once", "tasks", ge=1, le=1_000_000)] | None
+        Annotated[int, meta("tasks that it serves at once", "tasks", ge=1, le=SLOTS_MAX)] | None
     ) = None
     queue_max: (
         Annotated[
             int, meta("waiting tasks beyond which it refuses", "tasks", ge=1, le=1_000_000_000)
+        ]
+        | None
+    ) = None
+    host: (
+        Annotated[
+            str,
+            meta("machine that it runs on; nodes that name none share one", max_length=200),
         ]
         | None
     ) = None
@@ -367,6 +324,7 @@ class Scenario(Section, frozen=True):
     tokens: Tokens = Tokens()
     service: Service = Service()
     station: Station = Station()
+    host: Host | None = None
     links: Links = Links()
     nodes: dict[str, NodeValues] = msgspec.field(default_factory=dict)
     run: Run = Run()

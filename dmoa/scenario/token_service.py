@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dmoa.scenario.schema import Service
+from dmoa.scenario.station_schema import Service
 
 
 class TokenService(NamedTuple):
