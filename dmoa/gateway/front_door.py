@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from dmoa.core import Options
 from dmoa.live.door import Door, NodeStatus, Progress, PromptCounts, PromptView, Refused, Ticket
+from dmoa.live.engines.base import Embedding, TokenScore
 from dmoa.live.journal import Journal
 
 RETRY_S = 2.0
@@ -40,9 +41,7 @@ class FrontDoor:
         idempotency_key: str | None = None,
     ) -> Ticket:
         """Accept a prompt durably, or refuse it while the node starts."""
-        if self._node is None:
-            raise Refused(await self.ready(), queue_length=0, retry_after_s=RETRY_S)
-        return await self._node.submit(
+        return await self._opened().submit(
             question,
             options,
             layers=layers,
@@ -87,8 +86,23 @@ class FrontDoor:
             proposers=0,
         )
 
+    async def score(
+        self, texts: Sequence[str | Sequence[int]], *, top: int
+    ) -> list[tuple[TokenScore, ...]]:
+        """Tell the log-probabilities of texts, or refuse to while the node starts."""
+        return await self._opened().score(texts, top=top)
+
+    async def embed(self, texts: Sequence[str]) -> list[Embedding]:
+        """Turn texts into vectors, or refuse to while the node starts."""
+        return await self._opened().embed(texts)
+
     async def ready(self) -> str:
         """Say why the node cannot answer now; empty if it can."""
         if self._node is not None:
             return await self._node.ready()
         return self.waiting_for
+
+    def _opened(self) -> Door:
+        if self._node is None:
+            raise Refused(self.waiting_for, queue_length=0, retry_after_s=RETRY_S)
+        return self._node

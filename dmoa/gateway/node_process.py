@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from dmoa.gateway.server import serve
 from dmoa.live.clock import RunClock
 from dmoa.live.config import NodeConfig, read_node
 from dmoa.live.engines import make_engine
-from dmoa.live.engines.base import Engine
+from dmoa.live.engines.base import Cancellation, Engine
 from dmoa.live.journal import Journal
 from dmoa.live.recorder import Recorder
 from dmoa.live.running import RunningNode
@@ -112,7 +111,7 @@ class _Process:
         """Ask the engine for one token until it gives it: only then is the node of use."""
         front.waiting_for = f"node {front.name} waits for the first token of its engine"
         while not self._stop.is_set():
-            cancelled = threading.Event()
+            cancelled = Cancellation()
             asking = asyncio.create_task(
                 asyncio.to_thread(
                     engine.generate, "Hello", Options(max_tokens=1), lambda _: None, cancelled

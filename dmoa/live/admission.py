@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 from dmoa.core import Join, Options, Peers, Plan, layered
 from dmoa.core.flight import outline
@@ -11,6 +12,29 @@ from dmoa.live.engines.base import Engine
 from dmoa.scenario import Setup
 
 LAYERS_MAX = 1000
+
+Capability = Literal["grammar", "logprobs", "embeddings"]
+LACKING: dict[Capability, str] = {
+    "grammar": "follows no grammar",
+    "logprobs": "tells no log-probabilities",
+    "embeddings": "makes no embeddings",
+}
+"""What is said of an engine without a capability."""
+
+
+def require(engine: Engine, capability: Capability, *, node: str, path: str) -> None:
+    """See that the engine of a node can do something.
+
+    Raises:
+        ScenarioError: It cannot; the message says which engine can.
+    """
+    if not getattr(engine.capabilities, capability):
+        another = "has another model" if engine.kind == "llama" else "has the engine llama"
+        raise ScenarioError(
+            f"the engine {engine.kind} of node {node} {LACKING[capability]}",
+            path=path,
+            remedy=f"leave it out, or ask a node that {another}",
+        )
 
 
 class Admission:
@@ -41,12 +65,10 @@ class Admission:
             raise ScenarioError(
                 "the prompt is empty", path="messages", remedy="ask something in the last message"
             )
-        if options.grammar is not None and not self._engine.capabilities.grammar:
-            raise ScenarioError(
-                f"the engine {self._engine.kind} of node {self._name} follows no grammar",
-                path="grammar",
-                remedy="leave it out, or ask a node whose engine is llama",
-            )
+        if options.grammar is not None:
+            require(self._engine, "grammar", node=self._name, path="grammar")
+        if options.logprobs is not None:
+            require(self._engine, "logprobs", node=self._name, path="logprobs")
         # Beside the loop: a text of megabytes takes a while.
         tokens = await asyncio.to_thread(self._engine.count_tokens, question, options)
         room = self._engine.context_tokens

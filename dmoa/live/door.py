@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
 from dmoa.core import Options
+from dmoa.live.engines.base import Capabilities, Embedding, TokenScore
 
 State = Literal["waiting", "answered", "failed", "expired"]
 """Where an accepted prompt is: under way, or how it ended."""
@@ -43,7 +44,11 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, tag="token"):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
-    """The prompt has ended; ``answer`` where it was answered, else ``reason``."""
+    """The prompt has ended; ``answer`` where it was answered, else ``reason``.
+
+    ``scores`` are those of the answer's tokens, if the prompt asked for them and they are still
+    known.
+    """
 
     state: State
     answer: str = ""
@@ -51,6 +56,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
     cut: bool = False
     prompt_tokens: int = 0
     answer_tokens: int = 0
+    scores: tuple[TokenScore, ...] = ()
 
 
 Progress = Proposal | LayerJoined | Token | Ended
@@ -105,7 +111,10 @@ class PromptCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node says of itself. Times in seconds, rates per second since it started."""
+    """What a node says of itself. Times in seconds, rates per second since it started.
+
+    ``capabilities`` are its engine's, once that is loaded.
+    """
 
     name: str
     pid: int
@@ -127,6 +136,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     layers: int
     proposers: int
     notes: list[str] = []
+    capabilities: Capabilities | None = None
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +148,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(Exception):  # noqa: N818 - an answer to the client, not an error of dmoa
-    """A prompt was not accepted: the queue is full, or the node leaves."""
+    """Something was not accepted: too much waits already, or the node cannot take it now."""
 
     def __init__(self, reason: str, *, queue_length: int, retry_after_s: float) -> None:
         self.reason, self.queue_length, self.retry_after_s = reason, queue_length, retry_after_s
@@ -182,6 +192,29 @@ class Door(Protocol):
 
     def status(self) -> NodeStatus:
         """Say how the node is."""
+        ...
+
+    async def score(
+        self, texts: Sequence[str | Sequence[int]], *, top: int
+    ) -> list[tuple[TokenScore, ...]]:
+        """Tell the log-probabilities of texts by this node's own model.
+
+        Args:
+            texts: Texts, or their tokens by number.
+            top: How many of the likeliest tokens to tell at each place.
+
+        Returns:
+            For each text one for each of its tokens, then one for the likeliest token after it.
+
+        Raises:
+            ScenarioError: The engine cannot, or a text is too long.
+            Refused: Too many wait already, or the node starts or leaves.
+            EngineError: The engine failed.
+        """
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> list[Embedding]:
+        """Turn texts into vectors with this node's own model; raises as `score` does."""
         ...
 
     async def ready(self) -> str:

@@ -27,6 +27,7 @@ from dmoa.core import (
 )
 from dmoa.live.clock import RunClock
 from dmoa.live.door import Ended, Proposal
+from dmoa.live.engines.base import TokenScore
 from dmoa.live.prompts import Prompts, PromptStory
 from dmoa.live.recorder import Recorder
 
@@ -98,10 +99,18 @@ class Follower:
 
     def wrote(self, task: TaskId, text: str) -> None:
         """See a piece of text of a task in service; that of an aggregation is the answer's."""
+        if self._writes_answer(task):
+            self.prompts.decode(task.prompt, text)
+
+    def scored(self, task: TaskId, scores: tuple[TokenScore, ...]) -> None:
+        """See the log-probabilities of a response; those of an aggregation are the answer's."""
+        if self._writes_answer(task):
+            self.prompts.score(task.prompt, scores)
+
+    def _writes_answer(self, task: TaskId) -> bool:
         story = self.prompts.waiting.get(task.prompt)
         own = task.origin == self._node.name
-        if own and story is not None and task.stage == story.layers:
-            self.prompts.decode(task.prompt, text)
+        return own and story is not None and task.stage == story.layers
 
     def arrival_rate_hz(self) -> float:
         """Measure the arrival rate of this node's own prompts over the last of them."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
 from dmoa.live.door import Ended, LayerJoined, Progress, PromptView, Proposal, State, Token
+from dmoa.live.engines.base import TokenScore
 
 REMEMBERED = 1024
 """Ended prompts whose proposals are kept; the journal keeps the ends of all."""
+SCORED = 8
+"""Ended prompts whose log-probabilities are kept: an answer's may take megabytes."""
 
 
 class PromptStory(msgspec.Struct, kw_only=True):
@@ -28,6 +31,7 @@ class PromptStory(msgspec.Struct, kw_only=True):
     layer: int = 1
     ended_s: float | None = None
     sojourn_time_s: float | None = None
+    scores: tuple[TokenScore, ...] = ()
     happened: list[Progress] = []
     #: Replaced whenever something happens, so that any number of watchers can wait for it.
     more: Any = None
@@ -60,6 +64,14 @@ class PromptStory(msgspec.Struct, kw_only=True):
             kept.insert(-1, Token(text=kept[-1].answer))
         self.happened = kept
 
+    def forget_scores(self) -> None:
+        """Let go of the log-probabilities of the answer's tokens."""
+        self.scores = ()
+        self.happened = [
+            msgspec.structs.replace(one, scores=()) if isinstance(one, Ended) else one
+            for one in self.happened
+        ]
+
     def view(self) -> PromptView:
         """Show the prompt as it is now."""
         end = self.happened[-1] if self.state != "waiting" and self.happened else None
@@ -87,6 +99,7 @@ class Prompts:
     def __init__(self) -> None:
         self.waiting: dict[int, PromptStory] = {}
         self._ended: OrderedDict[int, PromptStory] = OrderedDict()
+        self._scored: deque[PromptStory] = deque()
 
     def open(self, story: PromptStory) -> None:
         """Begin the story of an accepted prompt."""
@@ -115,6 +128,12 @@ class Prompts:
         if story is not None:
             story.tell(Token(text=text))
 
+    def score(self, number: int, scores: tuple[TokenScore, ...]) -> None:
+        """Note the log-probabilities of the answer's tokens."""
+        story = self.waiting.get(number)
+        if story is not None:
+            story.scores = scores
+
     def end(self, number: int, ended: Ended, *, now_s: float, unix_s: float) -> None:
         """Note how a prompt ended."""
         story = self.waiting.pop(number, None)
@@ -122,8 +141,13 @@ class Prompts:
             return
         story.state, story.ended_s = ended.state, unix_s
         story.sojourn_time_s = now_s - story.began_s
-        story.tell(msgspec.structs.replace(ended, prompt_tokens=story.prompt_tokens))
+        told = {"prompt_tokens": story.prompt_tokens, "scores": story.scores}
+        story.tell(msgspec.structs.replace(ended, **told))
         story.shorten()
+        if story.scores:
+            self._scored.append(story)
+            if len(self._scored) > SCORED:
+                self._scored.popleft().forget_scores()
         self._ended[number] = story
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Literal
 
 from dmoa.core import (
@@ -31,10 +31,11 @@ from dmoa.live.door import (
     Ticket,
 )
 from dmoa.live.driver import Driver
-from dmoa.live.engines.base import Engine
+from dmoa.live.engines.base import Embedding, Engine, TokenScore
 from dmoa.live.follower import Follower
 from dmoa.live.journal import Journal
 from dmoa.live.prompts import PromptStory, prompt_id, prompt_number
+from dmoa.live.readings import Readings
 from dmoa.live.recorder import Recorder
 from dmoa.live.services import Services
 from dmoa.live.transport import PeerAddress, Transport
@@ -106,7 +107,9 @@ class RunningNode:
             max_tokens=max_tokens,
             ended=self._driver.hear,
             wrote=self._follower.wrote,
+            scored=self._follower.scored,
         )
+        self._readings = Readings(engine, self.name)
         self._driver.serving = self._services
         # Nobody is reachable before the first word has come from there.
         for peer in sorted(self._asks):
@@ -189,6 +192,7 @@ class RunningNode:
     def close(self) -> None:
         """Stop hearing, serving and recording. The journal is closed by whoever opened it."""
         self._driver.close()
+        self._readings.close()
         self._services.close()
         self._recorder.close()
 
@@ -212,8 +216,7 @@ class RunningNode:
             known = self._journal.prompt_of_key(idempotency_key)
             if known is not None:
                 return self._ticket(known)
-        if self.state != "ready":
-            raise Refused(f"node {self.name} is {self.state}", queue_length=0, retry_after_s=5.0)
+        self._check_ready()
         if self._driver.journal_fails:
             raise Refused(
                 f"the journal of node {self.name} cannot be written (see its log)",
@@ -315,7 +318,20 @@ class RunningNode:
             layers=plan.layers,
             proposers=plan.proposers,
             notes=list(self._engine.notes),
+            capabilities=self._engine.capabilities,
         )
+
+    async def score(
+        self, texts: Sequence[str | Sequence[int]], *, top: int
+    ) -> list[tuple[TokenScore, ...]]:
+        """Tell the log-probabilities of texts (see `dmoa.live.door.Door.score`)."""
+        self._check_ready()
+        return await self._readings.score(texts, top=top)
+
+    async def embed(self, texts: Sequence[str]) -> list[Embedding]:
+        """Turn texts into vectors (see `dmoa.live.door.Door.embed`)."""
+        self._check_ready()
+        return await self._readings.embed(texts)
 
     async def ready(self) -> str:
         """Say why the node cannot answer now; empty if it can."""
@@ -324,6 +340,10 @@ class RunningNode:
         if self._driver.journal_fails:
             return "its journal cannot be written"
         return ""
+
+    def _check_ready(self) -> None:
+        if self.state != "ready":
+            raise Refused(f"node {self.name} is {self.state}", queue_length=0, retry_after_s=5.0)
 
     def _ticket(self, number: int) -> Ticket:
         view = self.find(prompt_id(number))

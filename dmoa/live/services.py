@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +11,7 @@ import msgspec
 
 from dmoa.core import Content, Options, ServiceEnded, ServiceFailed, StartService, TaskId
 from dmoa.errors import EngineError
-from dmoa.live.engines.base import Engine
+from dmoa.live.engines.base import Cancellation, Engine, TokenScore
 
 _LOG = logging.getLogger(__name__)
 NO_OPTIONS = Options()
@@ -23,7 +22,8 @@ class Services:
     """Runs a node's engine in threads of its own, one for each slot.
 
     What it calls, it calls in the event loop: ``ended`` with the event for the core, ``wrote``
-    with each piece of text of a task.
+    with each piece of text of a task, and before the end of a task whose options ask for the
+    log-probabilities of its tokens, ``scored``.
     """
 
     def __init__(
@@ -34,16 +34,17 @@ class Services:
         max_tokens: int,
         ended: Callable[[ServiceEnded | ServiceFailed], None],
         wrote: Callable[[TaskId, str], None],
+        scored: Callable[[TaskId, tuple[TokenScore, ...]], None],
     ) -> None:
         self._engine, self._max_tokens = engine, max_tokens
-        self._ended, self._wrote = ended, wrote
+        self._ended, self._wrote, self._scored = ended, wrote, scored
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="engine")
-        self._serving: dict[TaskId, threading.Event] = {}
+        self._serving: dict[TaskId, Cancellation] = {}
 
     def start(self, action: StartService) -> None:
         """Begin to serve a task."""
-        cancelled = threading.Event()
+        cancelled = Cancellation()
         self._serving[action.task] = cancelled
         self._threads.submit(self._serve, action, cancelled)
 
@@ -59,10 +60,11 @@ class Services:
             self.cancel(task)
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _serve(self, action: StartService, cancelled: threading.Event) -> None:
+    def _serve(self, action: StartService, cancelled: Cancellation) -> None:
         """Run in a thread: serve one task and tell the loop."""
         task = action.task
         event: ServiceEnded | ServiceFailed
+        scores: tuple[TokenScore, ...] = ()
         if cancelled.is_set():
             return
         options = action.options or NO_OPTIONS
@@ -86,10 +88,10 @@ class Services:
                 return
             if made.text.strip():
                 content = Content(made.tokens, made.text, made.finish == "length")
-                event = ServiceEnded(task, content, self._engine.model)
+                event, scores = ServiceEnded(task, content, self._engine.model), made.scores
             else:
                 event = ServiceFailed(task, NOTHING_WRITTEN)
-        self._tell(self._end, event, cancelled)
+        self._tell(self._end, event, scores, cancelled)
 
     def _tell(self, function: Callable[..., None], *values: object) -> None:
         try:
@@ -98,12 +100,19 @@ class Services:
             # The loop has closed: nobody is left to be told.
             _LOG.debug("a task ended after the node")
 
-    def _write(self, task: TaskId, cancelled: threading.Event, text: str) -> None:
+    def _write(self, task: TaskId, cancelled: Cancellation, text: str) -> None:
         if self._serving.get(task) is cancelled:
             self._wrote(task, text)
 
-    def _end(self, event: ServiceEnded | ServiceFailed, cancelled: threading.Event) -> None:
+    def _end(
+        self,
+        event: ServiceEnded | ServiceFailed,
+        scores: tuple[TokenScore, ...],
+        cancelled: Cancellation,
+    ) -> None:
         # A task that was cancelled, and perhaps started again, has no end to tell.
         if self._serving.get(event.task) is cancelled:
             del self._serving[event.task]
+            if scores:
+                self._scored(event.task, scores)
             self._ended(event)

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from dmoa.core import (
     Content,
     Message,
@@ -24,7 +26,7 @@ from dmoa.errors import EngineError, InvariantError, ScenarioError
 from dmoa.live import driver as module
 from dmoa.live.clock import RunClock
 from dmoa.live.driver import Driver
-from dmoa.live.engines.base import Capabilities, Generation
+from dmoa.live.engines.base import Capabilities, Generation, TokenScore
 from dmoa.live.services import NOTHING_WRITTEN, Services
 from tests.live.wires import until
 
@@ -264,6 +266,7 @@ def serve(does, *, cancel=False):
             max_tokens=7,
             ended=events.append,
             wrote=lambda _task, text: texts.append(text),
+            scored=lambda *told: events.append(told),
         )
         task = TaskId("a", 0, 0, 0)
         services.start(StartService(task, TEXT, 0.0))
@@ -281,6 +284,14 @@ def serve(does, *, cancel=False):
 
 def made(text="so", finish="stop"):
     return Generation(text=text, tokens=2, prompt_tokens=3, finish=finish)
+
+
+def test_log_probabilities_come_before_the_end_of_their_task():
+    scores = (TokenScore(b"so", -0.5),)
+    scored = msgspec.structs.replace(made(), scores=scores)
+    told, event = serve(lambda *_: scored)[0]
+    assert told == (TaskId("a", 0, 0, 0), scores)
+    assert event.content.text == "so"
 
 
 def test_a_response_comes_with_its_model_and_whether_it_was_cut():
