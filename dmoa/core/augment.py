@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -11,19 +12,21 @@ from dmoa.core.messages import Content
 from dmoa.errors import ScenarioError
 
 INSTRUCTION = """\
-Several assistants have each proposed an answer to the question below. Write one answer that is \
+{prompt}
+
+Several assistants have each proposed an answer to the question above. Write one answer that is \
 better than any of them: accurate, complete and well organised. Weigh every proposal critically, \
 because some may be incomplete, biased or wrong; keep what holds, correct what does not, and do \
 not repeat a claim merely because several make it. Answer the question directly, without \
 mentioning the proposals or how this answer came about.
 
 Proposals:
-{responses}
+{responses}"""
+"""The default aggregation instruction, with the places of the question and of the responses.
 
-Question:
-{prompt}
+What is known first stands first. So a language model that has answered the question has already
+read how this begins, and can read on while the responses are still being written.
 """
-"""The default aggregation instruction, with the places of the responses and of the question."""
 
 CUT = " [cut off]"
 """Marks a response that its proposer could not finish."""
@@ -64,15 +67,48 @@ def augment(prompt: Content, responses: Sequence[Content], template: Template) -
     'Merge: [1] x\n\n[2] y Question: {responses}?'
     """
     tokens = template.tokens + prompt.tokens
-    texts = []
     for response in responses:
         tokens += response.tokens
-        if response.text is not None:
-            texts.append(response.text + CUT if response.cut else response.text)
-    if prompt.text is None or len(texts) != len(responses):
-        return Content(tokens)
-    parts = {
-        "prompt": prompt.text,
-        "responses": "\n\n".join(f"[{i}] {text}" for i, text in enumerate(texts, 1)),
-    }
-    return Content(tokens, _PLACE.sub(lambda place: parts[place[1]], template.text))
+    return Content(tokens, _fill(template.text, prompt, responses))
+
+
+def beginning(prompt: Content, responses: Sequence[Content], template: Template) -> Content:
+    r"""Give what is known of an augmented prompt while more responses may come, from its start.
+
+    It ends where the next response would stand: whatever comes, or if nothing does, the augmented
+    prompt goes on from there. Of the instruction's length it has the share of the letters in it.
+
+    >>> template = Template("{prompt} Merge: {responses} Now!", tokens=13)
+    >>> beginning(Content(3, "why?"), [], template)
+    Content(tokens=11, text='why? Merge: ', cut=False)
+    >>> beginning(Content(3, "why?"), [Content(5, "so")], template).text
+    'why? Merge: [1] so'
+    """
+    text, tokens, asks = _opening(template)
+    if asks:
+        tokens += prompt.tokens
+    for response in responses:
+        tokens += response.tokens
+    return Content(tokens, _fill(text, prompt, responses))
+
+
+@lru_cache(maxsize=64)
+def _opening(template: Template) -> tuple[str, int, bool]:
+    """Cut a template after its first place of responses; give that, its tokens, if it asks."""
+    head, place, _ = template.text.partition("{responses}")
+    known, letters = (len(_PLACE.sub("", text)) for text in (head, template.text))
+    tokens = template.tokens * known // letters if letters else 0
+    return head + place, tokens, "{prompt}" in head
+
+
+def _fill(template: str, prompt: Content, responses: Sequence[Content]) -> str | None:
+    """Put texts into a template's places; None where a part has no text."""
+    if prompt.text is None:
+        return None
+    texts = []
+    for index, response in enumerate(responses, 1):
+        if response.text is None:
+            return None
+        texts.append(f"[{index}] {response.text}{CUT if response.cut else ''}")
+    parts = {"prompt": prompt.text, "responses": "\n\n".join(texts)}
+    return _PLACE.sub(lambda place: parts[place[1]], template)

@@ -8,17 +8,21 @@ from typing import Final
 import msgspec
 
 from dmoa.core.messages import Content, Options
-from dmoa.core.plan import Plan, Stage
+from dmoa.core.plan import Origin, Peers, Plan, Stage
 
 MISSED: Final = Content(0, "")
 """Stands where a response will never come. Compared by identity, never read."""
 
 
 class Outline(msgspec.Struct, frozen=True):
-    """What a coordinator looks up in a plan: readers of each stage, first stages, tasks in all."""
+    """What a coordinator looks up in a plan: readers of each stage, first stages, tasks in all.
+
+    ``next`` tells for each stage which one its origin can begin to read before it is joined.
+    """
 
     stages: tuple[Stage, ...]
     readers: tuple[tuple[int, ...], ...]
+    next: tuple[int | None, ...]
     roots: tuple[int, ...]
     tasks: int
     deadline_s: float | None
@@ -32,13 +36,28 @@ def outline(plan: Plan, degree: int) -> Outline:
     >>> outline(layered(2, 3), degree=8).tasks
     9
     """
+    readers = plan.readers()
     return Outline(
         plan.stages,
-        plan.readers(),
+        readers,
+        tuple(_next(plan, stage, later) for stage, later in enumerate(readers)),
         tuple(i for i, stage in enumerate(plan.stages) if not stage.reads),
         plan.tasks(degree),
         plan.deadline_s,
     )
+
+
+def _next(plan: Plan, stage: int, readers: tuple[int, ...]) -> int | None:
+    """Find the stage that can be begun while this one is under way.
+
+    It reads this one alone, and its first task is the origin's. A stage without peers has none:
+    its node serves it itself until the moment it is joined, and is never free to read ahead.
+    """
+    if len(readers) != 1 or not any(type(one) is Peers for one in plan.stages[stage].placements):
+        return None
+    reader = plan.stages[readers[0]]
+    begins = reader.reads == (stage,) and type(reader.placements[0]) is Origin
+    return readers[0] if begins else None
 
 
 class Gathering(msgspec.Struct):
@@ -48,7 +67,8 @@ class Gathering(msgspec.Struct):
     can still come or are here, ``held`` are here, ``unread`` stages have not read them yet. After
     its deadline it is ``overdue``; once enough are here it is ``joined``. ``attempts`` tells the
     attempt of each slot, once one was given to another peer; those that had one before are
-    ``replaced``. ``turn`` counts its deadlines.
+    ``replaced``. ``turn`` counts its deadlines. ``arrived`` are the responses in the order in which
+    they came, kept with overlap: they will be read in that order.
     """
 
     content: Content
@@ -62,6 +82,13 @@ class Gathering(msgspec.Struct):
     attempts: list[int] | None = None
     replaced: tuple[str, ...] = ()
     turn: int = 0
+    arrived: list[Content] | None = None
+
+    def received(self) -> list[Content]:
+        """Give the responses that are here, in the order in which they will be read."""
+        if self.arrived is not None:
+            return self.arrived
+        return [one for one in self.responses if one is not None and one is not MISSED]
 
     def awaited(self) -> list[str]:
         """Give the nodes whose responses have not come."""
@@ -72,6 +99,7 @@ class Gathering(msgspec.Struct):
 class Flight(msgspec.Struct):
     """One prompt of this node between its arrival and its end."""
 
+    prompt: int
     content: Content
     outline: Outline
     gatherings: list[Gathering | None]

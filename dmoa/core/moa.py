@@ -12,16 +12,16 @@ from typing import Final
 import msgspec
 
 from dmoa.core.actions import Action, Answer, Expire, Fail, Persist, Refuse, Send, SetTimer
-from dmoa.core.augment import Template, augment
+from dmoa.core.augment import Template, augment, beginning
 from dmoa.core.events import WHOLE_PROMPT, PromptArrived, TimerId
 from dmoa.core.expectation import Expectations
 from dmoa.core.flight import MISSED, Flight, Gathering, outline
-from dmoa.core.messages import Content, Task, TaskId, Withdrawal, task_position
+from dmoa.core.messages import Content, Task, TaskId, Withdrawal
 from dmoa.core.plan import ATTEMPTS_MAX, Join, Peers, Plan
 from dmoa.core.recent import Recent
+from dmoa.core.replacement import replacement
 from dmoa.core.selection import Selection, check_placements
 from dmoa.core.station import Station
-from dmoa.core.streams import derive
 from dmoa.errors import ScenarioError
 
 REMEMBERED: Final = 4096
@@ -33,11 +33,12 @@ class Coordinator:
 
     ``joining`` counts the responses held for siblings that are still awaited (the join buffer);
     ``ignored`` counts what was dropped: duplicate, late, stranger. ``absent`` are the peers that
-    cannot be reached.
+    cannot be reached. With ``overlap`` responses are read in the order in which they come, and the
+    language model is told how the task will begin that reads them.
     """
 
     __slots__ = (
-        "_expectations", "_key", "_outline", "_present", "_recent", "_selection",
+        "_expectations", "_key", "_outline", "_overlap", "_present", "_recent", "_selection",
         "_station", "_template", "absent", "flights", "ignored", "joining", "name",
     )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Coordinator:
         station: Station,
         expectations: Expectations,
         template: Template,
+        overlap: bool,
         ignored: Counter[str],
     ) -> None:
         self.name, self.ignored = name, ignored
@@ -59,7 +61,7 @@ class Coordinator:
         self._selection = self._present = selection
         self.absent: set[str] = set()
         self._station, self._expectations, self._template = station, expectations, template
-        self._key = key
+        self._key, self._overlap = key, overlap
         self._outline = outline(plan, len(selection.peers))
         self._recent = Recent(REMEMBERED)
         check_placements(name, plan, selection, key)
@@ -97,6 +99,7 @@ class Coordinator:
             actions.append(SetTimer(TimerId(prompt, WHOLE_PROMPT), deadline_s))
         station.reserved += course.tasks
         self.flights[prompt] = flight = Flight(
+            prompt,
             event.content,
             course,
             [None] * len(course.stages),
@@ -106,7 +109,7 @@ class Coordinator:
         )
         for stage in course.roots:
             if prompt in self.flights:
-                self._fork(flight, prompt, stage, event.content, now, actions)
+                self._fork(flight, stage, event.content, now, actions)
 
     def _misfit(self, plan: Plan) -> str | None:
         """Say why this node's selection cannot serve a plan; None if it can."""
@@ -131,8 +134,12 @@ class Coordinator:
         gathering.responses[task.slot] = content
         gathering.held += 1
         self.joining += 1
+        if gathering.arrived is not None:
+            gathering.arrived.append(content)
         if gathering.held == gathering.expected or gathering.overdue:
             self._join(task.prompt, task.stage, gathering, now, actions)
+        if gathering.arrived is not None and not gathering.joined:
+            self._read_ahead(self.flights[task.prompt], task.stage, gathering, actions)
 
     def miss(
         self, task: TaskId, sender: str, reason: str, now: float, actions: list[Action]
@@ -164,7 +171,7 @@ class Coordinator:
         gathering.overdue = True
         self._join(timer.prompt, timer.stage, gathering, now, actions)
         if not gathering.joined:
-            self._replace_late(flight, timer.prompt, timer.stage, gathering, now, actions)
+            self._replace_late(flight, timer.stage, gathering, now, actions)
 
     def lose(self, peer: str, now: float, actions: list[Action]) -> None:
         """Hear that a peer cannot be reached: whatever it owed is asked of others."""
@@ -216,16 +223,10 @@ class Coordinator:
         return None
 
     def _fork(
-        self,
-        flight: Flight,
-        prompt: int,
-        stage: int,
-        content: Content,
-        now: float,
-        actions: list[Action],
+        self, flight: Flight, stage: int, content: Content, now: float, actions: list[Action]
     ) -> None:
         """Place a stage's tasks: on this node's station, and with freshly chosen peers."""
-        spec = flight.outline.stages[stage]
+        spec, prompt = flight.outline.stages[stage], flight.prompt
         name = self.name
         assigned: list[str] = []
         for placement in spec.placements:
@@ -244,6 +245,7 @@ class Coordinator:
             [None] * len(assigned),
             len(assigned),
             len(flight.outline.readers[stage]),
+            arrived=[] if self._overlap else None,
         )
         attempt, deadline_s, options = flight.attempt, flight.deadline_s, flight.options_of(stage)
         for slot, to in enumerate(assigned):
@@ -255,6 +257,24 @@ class Coordinator:
         join = spec.join
         if join.deadline_s is not None or join.patience is not None:
             self._set_timer(prompt, stage, gathering, join, now, actions)
+        if self._overlap:
+            self._read_ahead(flight, stage, gathering, actions)
+
+    def _reader(self, flight: Flight, stage: int) -> TaskId | None:
+        """Name this node's task whose beginning can be read while a stage is under way."""
+        reader = flight.outline.next[stage]
+        if reader is None:
+            return None
+        return TaskId(self.name, flight.prompt, reader, 0, flight.attempt)
+
+    def _read_ahead(
+        self, flight: Flight, stage: int, gathering: Gathering, actions: list[Action]
+    ) -> None:
+        """Say how the task will begin that reads a stage's responses, if it is this node's own."""
+        task = self._reader(flight, stage)
+        if task is not None:
+            known = beginning(flight.content, gathering.received(), self._template)
+            self._station.prefill(task, known, flight.options_of(task.stage), actions)
 
     def _set_timer(
         self,
@@ -279,39 +299,17 @@ class Coordinator:
     def _replace(self, task: TaskId, gathering: Gathering, actions: list[Action]) -> bool:
         """Give a task to a peer that was not tried yet; tell whether there was one."""
         flight = self.flights[task.prompt]
-        join = flight.outline.stages[task.stage].join
-        attempt = task.attempt + 1
-        old = gathering.assigned[task.slot]
-        if old == self.name or attempt - flight.attempt >= join.attempts:
+        send = replacement(task, flight, gathering, self._present, self._key)
+        if send is None:
             return False
-        tried = {*gathering.assigned, *gathering.replaced}
-        position = task_position(task.prompt, task.stage, task.slot)
-        key = derive(self._key, "replacement", attempt)
-        to = self._present.replace(tried, key, position)
-        if to is None:
-            return False
-        if gathering.attempts is None:
-            gathering.attempts = [flight.attempt] * len(gathering.assigned)
-        gathering.attempts[task.slot] = attempt
-        gathering.replaced = (*gathering.replaced, old)
-        gathering.assigned[task.slot] = to
-        again = TaskId(self.name, task.prompt, task.stage, task.slot, attempt)
-        options = flight.options_of(task.stage)
-        message = Task(again, gathering.content, flight.deadline_s, options)
-        actions.append(Send(to, message))
+        actions.append(send)
         return True
 
     def _replace_late(
-        self,
-        flight: Flight,
-        prompt: int,
-        stage: int,
-        gathering: Gathering,
-        now: float,
-        actions: list[Action],
+        self, flight: Flight, stage: int, gathering: Gathering, now: float, actions: list[Action]
     ) -> None:
         """Replace the peers that are late in a stage without a quorum, and wait once more."""
-        replaced = False
+        prompt, replaced = flight.prompt, False
         for slot, old in enumerate(gathering.assigned):
             if gathering.responses[slot] is None:
                 attempt = flight.attempt_of(gathering, slot)
@@ -338,7 +336,7 @@ class Coordinator:
         if gathering.held < gathering.expected:
             if gathering.held < min(course.stages[stage].join.quorum, gathering.expected):
                 return
-            self._withdraw(flight, prompt, stage, gathering, actions)
+            self._withdraw(flight, stage, gathering, actions)
         gathering.joined = True
         readers = course.readers[stage]
         if not readers:
@@ -351,15 +349,18 @@ class Coordinator:
             gathered = [flight.gatherings[read] for read in course.stages[reader].reads]
             if all(one is not None and one.joined for one in gathered):
                 content = self._read(flight, [one for one in gathered if one is not None])
-                self._fork(flight, prompt, reader, content, now, actions)
+                self._fork(flight, reader, content, now, actions)
                 if prompt not in self.flights:
                     return
 
     def _read(self, flight: Flight, gathered: list[Gathering]) -> Content:
-        """Augment the prompt with joined responses, in slot order, and let go of them."""
+        """Augment the prompt with joined responses, and let go of them.
+
+        They stand in the order of their slots; with overlap in that in which they came.
+        """
         responses = []
         for one in gathered:
-            responses += [r for r in one.responses if r is not None and r is not MISSED]
+            responses += one.received()
             one.unread -= 1
             if one.unread == 0:
                 self.joining -= one.held
@@ -367,18 +368,13 @@ class Coordinator:
         return augment(flight.content, responses, self._template)
 
     def _withdraw(
-        self,
-        flight: Flight,
-        prompt: int,
-        stage: int,
-        gathering: Gathering,
-        actions: list[Action],
+        self, flight: Flight, stage: int, gathering: Gathering, actions: list[Action]
     ) -> None:
         """Stop the tasks of a stage that nobody waits for any more, here and at peers."""
         for slot, to in enumerate(gathering.assigned):
             if gathering.responses[slot] is None:
                 attempt = flight.attempt_of(gathering, slot)
-                task = TaskId(self.name, prompt, stage, slot, attempt)
+                task = TaskId(self.name, flight.prompt, stage, slot, attempt)
                 if to == self.name:
                     self._station.withdraw(task, actions)
                 elif to not in self.absent:
@@ -392,7 +388,10 @@ class Coordinator:
             if gathering is not None:
                 self.joining -= gathering.held
                 if not gathering.joined:
-                    self._withdraw(flight, prompt, stage, gathering, actions)
+                    self._withdraw(flight, stage, gathering, actions)
+                    reader = self._reader(flight, stage) if self._overlap else None
+                    if reader is not None:
+                        self._station.withdraw(reader, actions)
 
     def _tell(self, end: Fail | Expire, actions: list[Action]) -> None:
         """Make the end of a prompt durable, then tell its user."""

@@ -43,6 +43,11 @@ class Node:
         queue_max: tasks that may wait, None for no bound.
         template: the aggregation instruction.
         service_time_s: what a task is expected to take before any was served, s.
+        overlap: whether the language model is told how the node's own tasks of later stages begin,
+            while the responses that they will read are still being written.
+        cache_tokens: tokens that all tasks in service may come to, read and written, at least 1;
+            None for no bound. One task alone is always served.
+        response_tokens: what a task may write whose options do not say, tokens.
         reporting: whether responses carry reports and service times are measured: plans with
             patience, and users who want to know who proposed what, need them.
 
@@ -75,13 +80,18 @@ class Node:
         queue_max: int | None = None,
         template: Template = Template(),  # noqa: B008 - frozen, so sharing it is safe
         service_time_s: float = 1.0,
+        overlap: bool = False,
+        cache_tokens: int | None = None,
+        response_tokens: int = 0,
         reporting: bool = False,
     ) -> None:
         self.name = name
         self.ignored: Counter[str] = Counter()
         self._reporting = reporting
         self._expectations = Expectations(service_time_s)
-        self._station = Station(name, slots, queue_max)
+        self._station = Station(
+            name, slots, queue_max, cache_tokens=cache_tokens, response_tokens=response_tokens
+        )
         self._coordinator = Coordinator(
             name,
             plan=plan,
@@ -90,6 +100,7 @@ class Node:
             station=self._station,
             expectations=self._expectations,
             template=template,
+            overlap=overlap,
             ignored=self.ignored,
         )
         # At hand for `counts`, which every step of a simulation calls.

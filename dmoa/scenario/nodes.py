@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from dmoa.core import Join, Node, Selection, Template, Uniform, Weighted, derive, layered
@@ -52,6 +53,9 @@ def build_nodes(setup: Setup, key: int) -> list[Node]:
                 queue_max=setup.queue_max[index],
                 template=template,
                 service_time_s=setup.service_time_s[index],
+                overlap=spec.overlap,
+                cache_tokens=setup.scenario.station.cache_tokens,
+                response_tokens=response_tokens(setup),
                 # Not where nobody reads them: reports make every response longer.
                 reporting=spec.patience is not None or setup.scenario.live is not None,
             )
@@ -59,12 +63,25 @@ def build_nodes(setup: Setup, key: int) -> list[Node]:
     return nodes
 
 
+def response_tokens(setup: Setup) -> int:
+    """Give what a response is taken to need in a language model's memory, tokens.
+
+    In a cluster the longest that its nodes write, elsewhere the mean.
+
+    >>> from dmoa.scenario import from_dict, resolve
+    >>> response_tokens(resolve(from_dict({"tokens": {"response_tokens": 99.5}})))
+    100
+    """
+    live = setup.scenario.live
+    return ceil(setup.response_tokens) if live is None else live.max_tokens
+
+
 def replay_facts(setup: Setup) -> dict[str, Any]:
     """Give what a trace's header says of a scenario, so that its nodes can be built again.
 
     >>> from dmoa.scenario import load, resolve
     >>> sorted(replay_facts(resolve(load("ring"))))
-    ['inclusion', 'names', 'peers', 'scenario', 'service_time_s']
+    ['inclusion', 'names', 'peers', 'response_tokens', 'scenario', 'service_time_s']
     """
     return {
         "names": list(setup.names),
@@ -72,4 +89,5 @@ def replay_facts(setup: Setup) -> dict[str, Any]:
         "peers": [list(peers) for peers in setup.peers],
         "inclusion": None if setup.inclusion is None else [list(row) for row in setup.inclusion],
         "service_time_s": list(setup.service_time_s),
+        "response_tokens": response_tokens(setup),
     }

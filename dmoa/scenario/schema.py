@@ -133,6 +133,12 @@ class Plan(Section, frozen=True):
     prompt_deadline_s: (
         Annotated[float, meta("time after which a prompt expires", "s", gt=0, le=1e9)] | None
     ) = None
+    overlap: Annotated[
+        bool,
+        meta(
+            "whether an idle node reads the beginning of its next task while its peers still write"
+        ),
+    ] = False
     template: (
         Annotated[
             str,

@@ -78,8 +78,10 @@ def setup_of(header: Header) -> Setup:
     }
     for name, service_time_s in zip(header.names, header.service_time_s, strict=False):
         kept["nodes"].setdefault(name, {})["service_time_s"] = service_time_s
+    kept["tokens"] = {"response_tokens": header.response_tokens}
     if "live" in header.scenario:
-        kept["live"] = {}
+        live = header.scenario["live"]
+        kept["live"] = {key: live[key] for key in ("max_tokens", "context_tokens") if key in live}
     return resolve(from_dict(kept), graph, inclusion=header.inclusion)
 
 

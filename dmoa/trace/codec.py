@@ -30,9 +30,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     ``names`` are the nodes, in the order that the entries number them. ``peers`` (indices of
     whom each may ask) and ``inclusion`` (their chances, for weighted selection) make a trace
     replayable without the files that its scenario names; ``service_time_s`` is what a task was
-    expected to take at each node. ``began_s`` is the Unix time of time 0,
-    live; ``node`` is the index of the one node whose steps these are, where each node writes its
-    own trace.
+    expected to take at each node, ``response_tokens`` what its response was expected to need in a
+    language model's memory. ``began_s`` is the Unix time of time 0, live; ``node`` is the index of
+    the one node whose steps these are, where each node writes its own trace.
     """
 
     names: list[str]
@@ -44,6 +44,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     peers: list[list[int]] = []
     inclusion: list[list[float]] | None = None
     service_time_s: list[float] = []
+    response_tokens: int = 1
     began_s: float | None = None
     node: int | None = None
     format: Literal["dmoa-trace"] = "dmoa-trace"

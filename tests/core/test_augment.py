@@ -57,7 +57,8 @@ def test_other_braces_of_the_template_stay():
 def test_the_default_instruction_holds_both_places():
     text = augment(Content(1, "THE QUESTION"), [Content(1, "A"), Content(1, "B")], Template()).text
     assert text is not None
-    assert text.endswith("Proposals:\n[1] A\n\n[2] B\n\nQuestion:\nTHE QUESTION\n")
+    assert text.startswith("THE QUESTION\n\nSeveral assistants")
+    assert text.endswith("Proposals:\n[1] A\n\n[2] B")
     assert Template() == Template(INSTRUCTION, tokens=0)
 
 
