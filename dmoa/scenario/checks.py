@@ -16,6 +16,7 @@ def check(scenario: Scenario) -> None:
     """
     _check_plan(scenario.plan)
     _check_service(scenario.service)
+    _check_station(scenario)
     _check_nodes(scenario)
     _check_run(scenario.run)
     if scenario.live is not None:
@@ -99,6 +100,36 @@ def _check_service(service: Service) -> None:
             "base_s, input_token_s and output_token_s are all 0",
             path="service",
             remedy="give at least one of them, for example output_token_s = 0.02",
+        )
+
+
+def _check_station(scenario: Scenario) -> None:
+    station = scenario.station
+    if scenario.host is None:
+        for name, own in scenario.nodes.items():
+            if own.host is not None:
+                raise ScenarioError(
+                    "names a machine, but it is not said what machines give",
+                    path=f"nodes.{name}.host",
+                    given=own.host,
+                    remedy="give host.cores, how many threads' worth of computing one gives",
+                )
+    if station.speedup is None:
+        return
+    slots = max([station.slots, *(own.slots or 0 for own in scenario.nodes.values())])
+    if len(station.speedup) < slots:
+        raise ScenarioError(
+            f"must have a value for each number of tasks up to {slots}, the slots",
+            path="station.speedup",
+            given=station.speedup,
+            remedy=f"give {slots} values, or at most {len(station.speedup)} slots",
+        )
+    if station.speedup[0] != 1:
+        raise ScenarioError(
+            "must begin with 1: speeds are relative to that of one task alone",
+            path="station.speedup",
+            given=station.speedup,
+            remedy="divide all values by the first",
         )
 
 

@@ -16,6 +16,7 @@ from dmoa.scenario.places import check_places
 from dmoa.scenario.recorded import RecordedPrompt, read_prompts, read_service_times
 from dmoa.scenario.schema import NodeValues, Scenario
 from dmoa.scenario.setup import Setup
+from dmoa.scenario.station_schema import Station, total_speed
 from dmoa.scenario.token_service import TokenService
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HORIZON_SERVICE_TIMES = 5000
+COMMON_HOST = "host"
+"""The machine of all nodes that name none."""
 
 
 def resolve(
@@ -61,13 +64,16 @@ def resolve(
     alike = _service_means(scenario, own, values, overlay, tokens)
     means = tuple(mean / factor for mean, factor in zip(alike, speed, strict=True))
     station = scenario.station
+    slots = tuple(station.slots if o.slots is None else o.slots for o in own)
     setup = Setup(
         scenario=scenario,
         names=overlay.names,
         peers=overlay.peers,
         arrival_rate_hz=rates,
         service_time_s=means,
-        slots=tuple(station.slots if o.slots is None else o.slots for o in own),
+        slots=slots,
+        full_speed=tuple(total_speed(station, tasks) for tasks in slots),
+        hosts=_hosts(scenario, own),
         queue_max=tuple(station.queue_max if o.queue_max is None else o.queue_max for o in own),
         inclusion=_inclusion(scenario, overlay, inclusion),
         horizon_s=_horizon_s(scenario, means, recorded),
@@ -77,7 +83,7 @@ def resolve(
         service_values_s=values,
         recorded=recorded,
         positions=overlay.positions,
-        notes=(*overlay.notes, *_notes(scenario, overlay)),
+        notes=(*overlay.notes, *_notes(scenario, overlay, slots)),
     )
     check_places(setup)
     return setup
@@ -193,10 +199,16 @@ def _inclusion(
     return check_inclusion(given, overlay.names, overlay.peers, plan.proposers)
 
 
-def _notes(scenario: Scenario, overlay: Neighbours) -> list[str]:
-    plan, notes = scenario.plan, []
+def _hosts(scenario: Scenario, own: list[NodeValues]) -> tuple[str, ...] | None:
+    if scenario.host is None:
+        return None
+    return tuple(COMMON_HOST if o.host is None else o.host for o in own)
+
+
+def _notes(scenario: Scenario, overlay: Neighbours, slots: tuple[int, ...]) -> list[str]:
+    plan, notes = scenario.plan, _falling_speed(scenario.station, max(slots))
     if plan.layers == 0:
-        return []
+        return notes
     few = [
         name
         for name, own in zip(overlay.names, overlay.peers, strict=True)
@@ -212,3 +224,16 @@ def _notes(scenario: Scenario, overlay: Neighbours) -> list[str]:
     if any(len(own) + 1 < quorum for own in overlay.peers):
         notes.append(f"where a layer has fewer than {quorum} responses, all of them are needed")
     return notes
+
+
+def _falling_speed(station: Station, slots: int) -> list[str]:
+    """Say where more tasks at once make a node slower in all: fewer slots would serve better."""
+    curve = (station.speedup or [])[:slots]
+    if not curve or max(curve) == curve[-1]:
+        return []
+    best = curve.index(max(curve)) + 1
+    said = (
+        f"station.speedup falls: {slots} tasks at once are served {curve[-1]:g} times as fast as"
+        f" one, {best} at once {max(curve):g} times; station.slots = {best} would serve more"
+    )
+    return [said]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_STAGE_TIMES_MAX = 200_000_000
+STAGE_TIMES_MAX = 200_000_000
+"""Mean times by stage, origin and server at most: 1.6 GB of them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Setup:
         service_time_s: Mean service time of each node, s, ``(n,)``; by tokens the mean over the
             tasks of a prompt.
         slots: Tasks that each node serves at once, ``(n,)``.
+        full_speed: Total speed at which each node writes with all slots in service, relative to
+            one task alone, ``(n,)``.
+        hosts: Name of the machine that each node shares with others, ``(n,)``; ``None`` where
+            every node has its own.
         queue_max: Waiting tasks beyond which each node refuses, or ``None``, ``(n,)``.
         inclusion: For weighted selection, row j over ``peers[j]``: the chance of each peer to be
             asked in a layer; its sum is min(k, d_j). ``None`` for uniform selection.
@@ -53,6 +57,8 @@ class Setup:
     arrival_rate_hz: tuple[float, ...]
     service_time_s: tuple[float, ...]
     slots: tuple[int, ...]
+    full_speed: tuple[float, ...]
+    hosts: tuple[str, ...] | None
     queue_max: tuple[int | None, ...]
     inclusion: tuple[tuple[float, ...], ...] | None
     horizon_s: float
@@ -107,6 +113,26 @@ class Setup:
         """Whether the service time follows from the tokens read and written."""
         return self.scenario.service.distribution == "tokens"
 
+    @property
+    def shares_processor(self) -> bool:
+        """Whether the tasks in service share a processor, instead of each having its own.
+
+        They do if the scenario asks for anything that follows from it: ``station.speedup``,
+        ``station.reuse``, ``plan.overlap`` or ``[host]``.
+
+        >>> from dmoa.scenario import from_dict, resolve
+        >>> resolve(from_dict({"station": {"slots": 2, "speedup": [1.0, 1.4]}})).shares_processor
+        True
+        """
+        scenario = self.scenario
+        station = scenario.station
+        return (
+            station.speedup is not None
+            or station.reuse
+            or scenario.plan.overlap
+            or scenario.host is not None
+        )
+
     def service(self, node: int) -> Distribution:
         """Distribution of the service time of a node, s; not for service by tokens.
 
@@ -129,15 +155,17 @@ class Setup:
             return Empirical(self.service_values_s, 1 / self.speed[node])
         return spread(service.distribution, self.service_time_s[node], service.cv)
 
-    def token_service(self, node: int) -> Callable[[int, int], float]:
-        """Make the function ``(tokens_in, tokens_out) -> service time, s`` of a node.
+    def token_service(self, node: int) -> TokenService:
+        """Give the coefficients of S = a + b·tokens_in + g·tokens_out at a node, its speed counted.
+
+        All are 0 where service is not by tokens.
 
         >>> from dmoa.scenario import from_dict, resolve
         >>> made = {"distribution": "tokens", "base_s": 1.0, "output_token_s": 0.1}
-        >>> resolve(from_dict({"service": made})).token_service(0)(50, 10)
+        >>> resolve(from_dict({"service": made})).token_service(0).timer()(50, 10)
         2.0
         """
-        return TokenService.of(self.scenario.service).timer(self.speed[node])
+        return TokenService.of(self.scenario.service).at_speed(self.speed[node])
 
     def prompt_length(self) -> Distribution:
         """Distribution of the length of a prompt, tokens; not used where a trace gives it.
@@ -188,29 +216,47 @@ class Setup:
         >>> resolve(from_dict({})).stage_service_time_s().shape
         (8,)
         """
+        return self._by_stage(TokenService.of(self.scenario.service), self.service_time_s)
+
+    def stage_reading_time_s(self) -> NDArray[np.float64]:
+        """Mean time, s, that the reading of a task takes alone, by stage; 0 if not by tokens.
+
+        It is part of ``stage_service_time_s``, and of the same shape; the rest is writing.
+
+        Raises:
+            ScenarioError: The shape would be too large.
+
+        >>> from dmoa.scenario import from_dict, resolve
+        >>> made = {"distribution": "tokens", "input_token_s": 0.01, "output_token_s": 0.1}
+        >>> setup = resolve(from_dict({"service": made, "plan": {"layers": 0}}))
+        >>> float(setup.stage_reading_time_s()[0, 0])
+        1.0
+        """
+        reading = TokenService.of(self.scenario.service)._replace(base_s=0.0, output_token_s=0.0)
+        return self._by_stage(reading, (0.0,) * len(self.names))
+
+    def _by_stage(self, service: TokenService, otherwise: tuple[float, ...]) -> NDArray[np.float64]:
         import numpy as np  # imported here: the command line's help does not need it
 
         if not self.by_tokens:
-            return np.array(self.service_time_s)
+            return np.array(otherwise)
         plan, nodes = self.scenario.plan, len(self.names)
         asked = [min(plan.proposers, len(own)) for own in self.peers]
-        if len(set(asked)) > 1 and (plan.layers + 1) * nodes**2 > _STAGE_TIMES_MAX:
+        if len(set(asked)) > 1 and (plan.layers + 1) * nodes**2 > STAGE_TIMES_MAX:
             raise ScenarioError(
                 f"service by tokens needs {plan.layers + 1} x {nodes} x {nodes} mean times here",
                 path="overlay.nodes",
                 given=nodes,
                 remedy="use fewer nodes, or an overlay with at least k neighbours everywhere",
             )
-        rows = {count: self._stage_times(count) for count in dict.fromkeys(asked)}
+        tokens = self.prompt_tokens, self.response_tokens, plan.instruction_tokens
+        rows = {
+            count: service.stage_times_s(plan.layers, count, *tokens)
+            for count in dict.fromkeys(asked)
+        }
         speed = np.array(self.speed)
         if len(rows) == 1:
             times: NDArray[np.float64] = np.array(rows[asked[0]])[:, None] / speed
         else:
             times = np.array([rows[count] for count in asked]).T[:, :, None] / speed
         return times
-
-    def _stage_times(self, asked: int) -> list[float]:
-        plan = self.scenario.plan
-        return TokenService.of(self.scenario.service).stage_times_s(
-            plan.layers, asked, self.prompt_tokens, self.response_tokens, plan.instruction_tokens
-        )

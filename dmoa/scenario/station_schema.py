@@ -111,3 +111,12 @@ class Host(Section, frozen=True):
     threads: Annotated[
         int, meta("threads that a busy node computes with", "threads", ge=1, le=1_000_000)
     ] = 1
+
+
+def total_speed(station: Station, tasks: int) -> float:
+    """Give the total speed at which so many tasks are written at once, relative to one alone.
+
+    >>> total_speed(Station(slots=2, speedup=[1.0, 1.4]), 2), total_speed(Station(slots=2), 2)
+    (1.4, 2.0)
+    """
+    return float(tasks if station.speedup is None else station.speedup[tasks - 1])

@@ -102,7 +102,7 @@ def _serve(setup: Setup, key: int, respond: Callable[[TaskId], Content]) -> Serv
 
 def _serve_by_tokens(setup: Setup, respond: Callable[[TaskId], Content]) -> Serve:
     """Service times a + b·tokens_in + g·tokens_out."""
-    times = [setup.token_service(node) for node in range(len(setup.names))]
+    times = [setup.token_service(node).timer() for node in range(len(setup.names))]
 
     def serve(server: int, task: TaskId, content: Content) -> tuple[float, Content]:
         response = respond(task)

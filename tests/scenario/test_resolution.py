@@ -45,7 +45,7 @@ def test_speed_divides_service_by_tokens_and_measured_times():
     fast = {"1": {"speed": 2.0}}
     by_tokens = resolved(overlay=PATH, service=TOKENS, plan={"layers": 0}, nodes=fast)
     assert by_tokens.service_time_s == (2.0, 1.0, 2.0)
-    assert by_tokens.token_service(1)(100, 0) == 1.0
+    assert by_tokens.token_service(1).timer()(100, 0) == 1.0
     measured = {"distribution": "empirical", "values": [1.0, 3.0]}
     assert resolved(overlay=PATH, service=measured, nodes=fast).service(1).mean == 1.0
 
@@ -168,7 +168,7 @@ def test_mean_times_by_stage_have_an_axis_for_the_origin_only_where_origins_diff
 
 
 def test_mean_times_by_stage_and_origin_have_a_limit(monkeypatch):
-    monkeypatch.setattr(setup, "_STAGE_TIMES_MAX", 17)
+    monkeypatch.setattr(setup, "STAGE_TIMES_MAX", 17)
     made = resolved(overlay=PATH, service=TOKENS)
     with pytest.raises(ScenarioError, match="needs 2 x 3 x 3 mean times") as caught:
         made.stage_service_time_s()
