@@ -16,7 +16,7 @@ from dmoa.core import Options, Turn
 from dmoa.errors import EngineError, ScenarioError
 from dmoa.live.engines import make_engine
 from dmoa.live.engines.api_keys import ApiKey, read_api_key
-from dmoa.live.engines.base import Generation
+from dmoa.live.engines.base import Cancellation, Generation
 from dmoa.live.engines.openai import OpenAI
 from dmoa.live.engines.spec import EngineSpec
 from tests.live.openai_server import (
@@ -47,7 +47,7 @@ def engine_at(url: str, **given: Any) -> OpenAI:
 
 def generate(engine: OpenAI, **options: Any) -> Generation:
     heard: list[str] = []
-    made = engine.generate("Why?", Options(**options), heard.append, threading.Event())
+    made = engine.generate("Why?", Options(**options), heard.append, Cancellation())
     assert "".join(heard) == made.text
     return made
 
@@ -254,7 +254,7 @@ def test_a_server_that_is_not_there() -> None:
     ids=["no reply", "no more text", "a pause"],
 )
 def test_cancel_ends_every_kind_of_wait(reply: Reply) -> None:
-    cancelled = threading.Event()
+    cancelled = Cancellation()
     with serving(reply) as server:
         made: list[Generation] = []
         thread = threading.Thread(
@@ -275,7 +275,7 @@ def test_cancel_ends_every_kind_of_wait(reply: Reply) -> None:
 
 
 def test_cancelled_before_it_began_asks_nobody() -> None:
-    cancelled = threading.Event()
+    cancelled = Cancellation()
     cancelled.set()
     with serving(hanging) as server:
         made = engine_at(server.url).generate("Why?", Options(), lambda _: None, cancelled)
@@ -326,7 +326,7 @@ def test_the_configured_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(text_stream("x")) as server:
         spec = EngineSpec(kind="openai", model="llama3", url=server.url, api_key_env="MY_KEY")
         engine = make_engine(spec)
-        engine.generate("Why?", Options(), lambda _: None, threading.Event())
+        engine.generate("Why?", Options(), lambda _: None, Cancellation())
     assert (engine.kind, engine.model) == ("openai", "llama3")
     assert server.requests[0][1]["Authorization"] == f"Bearer {SECRET}"
 

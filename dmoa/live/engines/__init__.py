@@ -84,6 +84,7 @@ def _openai(spec: EngineSpec, key: int) -> Engine:
         api_key=read_api_key(spec.api_key_env, spec.api_key_file),
         context_tokens=spec.context_tokens,
         max_tokens=spec.max_tokens,
+        slots=spec.slots,
         timeout_s=spec.timeout_s,
         key=key,
     )

@@ -23,6 +23,7 @@ class _Choice(msgspec.Struct, frozen=True):
     delta: _Message | None = None
     message: _Message | None = None
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class _Usage(msgspec.Struct, frozen=True):
@@ -48,10 +49,20 @@ class Received:
 
     def __init__(self, pieces: Pieces) -> None:
         self.pieces = pieces
+        self.logprobs: list[Any] = []
         self.contents = 0
         self.ended: Finish | None = None
         self.trouble = ""
         self._usage = _Usage()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the response has ended."""
+        return self.ended is not None
+
+    async def take(self, kind: str, blocks: AsyncIterator[bytes]) -> None:
+        """Read the response, a stream or one object (see `read_stream`, `read_all`)."""
+        await (read_all if kind.startswith("application/json") else read_stream)(self, blocks)
 
     @property
     def tokens(self) -> int:
@@ -82,6 +93,8 @@ class Received:
         self._usage = chunk.usage or self._usage
         for choice in chunk.choices[:1]:
             message = choice.delta or choice.message or _Message()
+            if choice.logprobs is not None:
+                self.logprobs.append(choice.logprobs)
             if message.content:
                 self.contents += 1
                 if self.pieces.feed(message.content.encode("utf-8", "replace")):
