@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from dmoa.core.flight import MISSED, Flight, Gathering
 from dmoa.core.messages import TaskId
 from dmoa.core.node import Node
+from dmoa.core.station import Station
 from dmoa.errors import InvariantError
 
 
 def check(node: Node) -> None:
     """Raise `InvariantError`, with the node's story, where one of these does not hold.
 
-    - A slot is free only if nothing waits; no more than ``slots`` tasks are in service.
-    - No queue is longer than ``queue_max``; places taken never exceed those there are.
+    - A slot is free only if nothing waits, or nothing that fits into ``cache_tokens`` beside those
+      in service; no more than ``slots`` tasks are in service.
+    - No queue is longer than ``queue_max`` and, where memory is short, the slots that are free;
+      places taken never exceed those there are.
+    - What the tasks in service may come to is within ``cache_tokens``, unless one is alone.
     - The places taken are those of peers' tasks present and of own prompts; own tasks fit theirs.
     - Every unfinished prompt awaits at least one response, so it can still end.
     - A stage is joined with all responses that can come, or overdue and with a quorum.
     - The join buffer holds exactly the responses of stages not yet read.
     - A task of the node's own is here only while its response is awaited of this very attempt.
+    - The beginning of a task is read only where the task is the node's own and will be started: it
+      waits, or the stage that it will read is under way. Responses are read as they arrived.
     - No response is awaited from a peer that cannot be reached. No peer that was replaced is asked
       in place of another, and no more peers are tried for a response than the plan allows.
 
@@ -34,7 +40,8 @@ def check(node: Node) -> None:
 def _claims(node: Node) -> list[tuple[str, bool]]:
     # The claims are about the very state that nobody else may see.
     station, coordinator = node._station, node._coordinator  # noqa: SLF001 - see above
-    present = [task for task, *_ in station.queue] + list(station.serving)
+    waiting = [task for task, *_ in station.queue]
+    present = waiting + list(station.serving)
     foreign = sum(task.origin != node.name for task in present)
     flights = coordinator.flights
     awaited = [
@@ -65,11 +72,25 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
         ("more tasks in service than slots", len(station.serving) <= station.slots),
         (
             "a slot is free while a task waits",
-            not station.queue or len(station.serving) == station.slots,
+            not station.queue or len(station.serving) == station.slots or not station.fits(),
         ),
         (
             "the queue is longer than its bound",
-            station.places is None or len(station.queue) <= station.places - station.slots,
+            station.places is None or len(station.queue) <= station.places - _slots(station),
+        ),
+        (
+            "more tokens in service than the cache holds",
+            station.cache_tokens is None
+            or station.charged_tokens <= station.cache_tokens
+            or len(station.serving) == 1,
+        ),
+        (
+            "tokens in service are miscounted",
+            station.cache_tokens is None
+            or (
+                station.charges.keys() == station.serving.keys()
+                and station.charged_tokens == sum(station.charges.values())
+            ),
         ),
         (
             "more places taken than there are",
@@ -91,6 +112,14 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
         (
             "an unawaited own task is present",
             all(_awaits(flights, task) for task in present if task.origin == node.name),
+        ),
+        (
+            "a task is read ahead that will not be started",
+            all(_will_start(node.name, flights, waiting, task) for task in station.prefilling),
+        ),
+        (
+            "the responses that arrived are miscounted",
+            all(len(g.received()) == _received(g) for _, g in forked),
         ),
         (
             "a lost peer is awaited",
@@ -119,6 +148,26 @@ def _awaits(flights: Mapping[int, Flight], task: TaskId) -> bool:
         and gathering.responses[task.slot] is None
         and flight.attempt_of(gathering, task.slot) == task.attempt
     )
+
+
+def _will_start(
+    name: str, flights: Mapping[int, Flight], waiting: Collection[TaskId], task: TaskId
+) -> bool:
+    """Tell whether a task of this node waits, or reads a stage that is under way."""
+    flight = flights.get(task.prompt)
+    if flight is None or (task.origin, task.attempt) != (name, flight.attempt):
+        return False
+    if flight.gatherings[task.stage] is not None:
+        return task in waiting
+    return any(
+        later == task.stage and g is not None and not g.joined
+        for later, g in zip(flight.outline.next, flight.gatherings, strict=True)
+    )
+
+
+def _slots(station: Station) -> int:
+    """Count the places that no waiting task may have: where memory is short, the slots in use."""
+    return station.slots if station.cache_tokens is None else len(station.serving)
 
 
 def _missing(gathering: Gathering) -> int:

@@ -27,7 +27,7 @@ class Station:
     """
 
     __slots__ = (
-        "_cache_tokens", "_charges", "_response_tokens", "charged_tokens", "closed", "foreign",
+        "_response_tokens", "cache_tokens", "charged_tokens", "charges", "closed", "foreign",
         "name", "places", "prefilling", "queue", "reserved", "serving", "slots",
     )  # fmt: skip
 
@@ -43,14 +43,14 @@ class Station:
         self.name = name
         self.slots = slots
         self.places = None if queue_max is None else queue_max + slots
-        self._cache_tokens, self._response_tokens = cache_tokens, response_tokens
+        self.cache_tokens, self._response_tokens = cache_tokens, response_tokens
         self.queue: deque[Waiting] = deque()
         #: When each task in service was started.
         self.serving: dict[TaskId, float] = {}
         #: Tasks of the node's own that are not started yet, but whose beginning may be read.
         self.prefilling: dict[TaskId, None] = {}
         #: Tokens that each task in service keeps, and all together; only with ``cache_tokens``.
-        self._charges: dict[TaskId, int] = {}
+        self.charges: dict[TaskId, int] = {}
         self.charged_tokens = 0
         self.foreign = 0
         self.reserved = 0
@@ -105,10 +105,10 @@ class Station:
                 self.foreign -= 1
                 actions.append(Send(task.origin, Refusal(task, "deadline passed", self.ahead())))
                 continue
-            if self._cache_tokens is not None:
+            if self.cache_tokens is not None:
                 if not self.fits():
                     return
-                self._charges[task] = tokens = self._charge(content, options)
+                self.charges[task] = tokens = self._charge(content, options)
                 self.charged_tokens += tokens
             queue.popleft()
             if self.prefilling:
@@ -118,10 +118,10 @@ class Station:
 
     def fits(self) -> bool:
         """Tell whether the first waiting task has room beside those in service."""
-        if self._cache_tokens is None or not self.serving:
+        if self.cache_tokens is None or not self.serving:
             return True
         _, content, _, options, _ = self.queue[0]
-        return self.charged_tokens + self._charge(content, options) <= self._cache_tokens
+        return self.charged_tokens + self._charge(content, options) <= self.cache_tokens
 
     def _charge(self, content: Content, options: Options | None) -> int:
         """Give the tokens that a task may come to, read and written."""
@@ -133,8 +133,8 @@ class Station:
         """Free the slot of a task; tell when it was started, or None if it was not served here."""
         started_s = self.serving.pop(task, None)
         if started_s is not None:
-            if self._charges:
-                self.charged_tokens -= self._charges.pop(task)
+            if self.charges:
+                self.charged_tokens -= self.charges.pop(task)
             if task.origin != self.name:
                 self.foreign -= 1
         return started_s

@@ -3,6 +3,7 @@
 import pytest
 
 from dmoa.core import INSTRUCTION, Content, Template, augment
+from dmoa.core.augment import beginning
 from dmoa.errors import ScenarioError
 
 SHORT = Template("Q: {prompt} P: {responses}", tokens=4)
@@ -69,3 +70,23 @@ def test_a_template_that_loses_a_part_is_refused(text):
     with pytest.raises(ScenarioError, match=r"must hold \{prompt\} and \{responses\}") as caught:
         Template(text)
     assert (caught.value.path, caught.value.given) == ("plan.template", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "known"),
+    [
+        ("{prompt}{responses}", 7, 3),  # no letters, so no share of them
+        ("{prompt}1234{responses}", 8, 3 + 8),
+        ("{prompt}12{responses}34", 8, 3 + 4),
+        ("12{responses}34{prompt}", 8, 4),  # the question comes later
+        ("{responses}1234{prompt}", 8, 0),
+    ],
+)
+def test_what_is_known_has_its_share_of_the_instruction(text, tokens, known):
+    assert beginning(Content(3), [], Template(text, tokens)).tokens == known
+    assert beginning(Content(3), [Content(5)], Template(text, tokens)).tokens == known + 5
+
+
+def test_nothing_is_known_in_words_where_a_part_has_none():
+    assert beginning(Content(3, "q"), [Content(5)], SHORT).text is None
+    assert beginning(Content(3), [], SHORT).text is None

@@ -15,7 +15,7 @@ OWN, FOREIGN = TaskId("a", 0, 0, 0), TaskId("b", 0, 0, 0)
 
 def busy():
     """A node with an own task in service, a peer's waiting, and one response of two in hand."""
-    one = node(layered(1, 2), peers="bc", queue_max=9)
+    one = node(layered(1, 2), peers="bc", queue_max=9, cache_tokens=100, overlap=True)
     hear(one, PromptArrived(0, SOME), MessageReceived("b", Task(FOREIGN, SOME)))
     return one
 
@@ -77,8 +77,45 @@ def strand_an_own_task(one):
 
 
 def outlive_a_response(one):
-    one._coordinator.flights[0].gatherings[0].responses[0] = SOME
+    gathering = one._coordinator.flights[0].gatherings[0]
+    gathering.responses[0] = SOME
+    gathering.arrived.append(SOME)
     one._coordinator.joining = 1
+
+
+def overfill_the_cache(one):
+    one._station.cache_tokens = one._station.charged_tokens - 1
+    one._station.slots = 2
+    task = one._station.queue.popleft()[0]
+    one._station.serving[task] = 0.0
+
+
+def free_a_slot_that_fits(one):
+    one._station.slots = 2
+
+
+def miscount_tokens(one):
+    one._station.charged_tokens += 1
+
+
+def miscount_charges(one):
+    one._station.charges.clear()
+
+
+def read_ahead_for_nobody(one):
+    one._station.prefilling[TaskId("a", 7, 1, 0)] = None
+
+
+def read_ahead_for_another_attempt(one):
+    one._station.prefilling[TaskId("a", 0, 1, 0, attempt=1)] = None
+
+
+def read_ahead_for_a_stage_that_nobody_prepares(one):
+    one._station.prefilling[OWN] = None
+
+
+def lose_an_arrival(one):
+    one._coordinator.flights[0].gatherings[0].arrived = [SOME]
 
 
 def await_the_lost(one):
@@ -97,6 +134,10 @@ def try_too_many(one):
 CLAIMS = [
     (serve_too_many, "more tasks in service than slots"),
     (free_a_slot, "a slot is free while a task waits"),
+    (free_a_slot_that_fits, "a slot is free while a task waits"),
+    (overfill_the_cache, "more tokens in service than the cache holds"),
+    (miscount_tokens, "tokens in service are miscounted"),
+    (miscount_charges, "tokens in service are miscounted"),
     (wait_too_long, "the queue is longer than its bound"),
     (take_too_much, "more places taken than there are"),
     (double, "a task is present twice"),
@@ -108,6 +149,10 @@ CLAIMS = [
     (miscount_joining, "the join buffer is miscounted"),
     (strand_an_own_task, "an unawaited own task is present"),
     (outlive_a_response, "an unawaited own task is present"),
+    (read_ahead_for_nobody, "a task is read ahead that will not be started"),
+    (read_ahead_for_another_attempt, "a task is read ahead that will not be started"),
+    (read_ahead_for_a_stage_that_nobody_prepares, "a task is read ahead that will not be started"),
+    (lose_an_arrival, "the responses that arrived are miscounted"),
     (await_the_lost, "a lost peer is awaited"),
     (ask_again, "a peer was asked again in place of another"),
     (try_too_many, "too many peers were tried for a response"),

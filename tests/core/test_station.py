@@ -8,15 +8,18 @@ from dmoa.core import (
     Action,
     Content,
     MessageReceived,
+    Options,
     PromptArrived,
     Refusal,
     Refuse,
     Response,
     Send,
     ServiceEnded,
+    ServiceFailed,
     StartService,
     Task,
     TaskId,
+    Withdrawal,
     layered,
 )
 from dmoa.core.actions import CancelService
@@ -137,3 +140,88 @@ def test_withdrawing_takes_a_waiting_task_out_and_cancels_one_in_service():
     assert not station.serving
     assert station.end(task(0, "a")) is None
     assert not station.withdraw(task(0, "a"), actions)
+
+
+# --- memory ---------------------------------------------------------------------------------
+
+
+def sized(number, tokens, origin="b", max_tokens=None, deadline_s=None):
+    """Send node ``a`` a peer's task of this length."""
+    options = None if max_tokens is None else Options(max_tokens=max_tokens)
+    message = Task(task(number, origin), Content(tokens), deadline_s, options)
+    return MessageReceived(origin, message)
+
+
+def begun(actions):
+    return [action.task.prompt for action in actions if isinstance(action, StartService)]
+
+
+def small(**more):
+    """Node ``a``, with four slots and memory for 100 tokens; a task writes 20."""
+    return node(ALONE, slots=4, cache_tokens=100, response_tokens=20, **more)
+
+
+def test_the_first_task_that_does_not_fit_waits_and_nobody_overtakes_it():
+    one = small()
+    assert begun(hear(one, sized(0, 30))) == [0]  # 50 of 100
+    assert begun(hear(one, sized(1, 31))) == []  # would be 101
+    assert begun(hear(one, sized(2, 1))) == []  # would fit
+    assert one.counts()[:2] == (2, 1)
+    assert begun(hear(one, ServiceEnded(task(0), SOME))) == [1, 2]
+    assert one.counts()[:2] == (0, 2)
+
+
+def test_memory_may_be_full_to_the_last_token():
+    one = small()
+    assert begun(hear(one, sized(0, 30), sized(1, 30), sized(2, 0))) == [0, 1]
+    assert begun(hear(one, ServiceEnded(task(1), SOME))) == [2]
+
+
+def test_slots_are_a_bound_beside_memory():
+    one = node(ALONE, slots=2, cache_tokens=100)
+    assert begun(hear(one, *(sized(number, 1) for number in range(3)))) == [0, 1]
+
+
+def test_what_a_task_may_write_is_what_its_options_say():
+    one = small()
+    assert begun(hear(one, sized(0, 10, max_tokens=1), sized(1, 10, max_tokens=79))) == [0, 1]
+    assert begun(hear(one, sized(2, 0, max_tokens=1))) == []
+
+
+def test_one_task_alone_is_always_served():
+    one = small()
+    assert begun(hear(one, sized(0, 1000), sized(1, 1))) == [0]
+    assert begun(hear(one, ServiceEnded(task(0), SOME))) == [1]
+    assert begun(hear(one, sized(2, 1000), sized(3, 1))) == []
+    assert begun(hear(one, ServiceEnded(task(1), SOME))) == [2]
+    assert begun(hear(one, ServiceEnded(task(2), SOME))) == [3]
+
+
+@pytest.mark.parametrize("way", ["ended", "failed", "withdrawn in service", "withdrawn waiting"])
+def test_memory_is_free_again_however_a_task_leaves(way):
+    one = small()
+    hear(one, sized(0, 60), sized(1, 60), sized(2, 0))
+    gone = {
+        "ended": [ServiceEnded(task(0), SOME)],
+        "failed": [ServiceFailed(task(0), "out of memory")],
+        "withdrawn in service": [MessageReceived("b", Withdrawal(task(0)))],
+        "withdrawn waiting": [MessageReceived("b", Withdrawal(task(1)))],
+    }[way]
+    expected = [2] if way == "withdrawn waiting" else [1, 2]
+    assert begun(hear(one, *gone)) == expected
+
+
+def test_a_task_past_its_deadline_is_refused_even_where_memory_is_short():
+    one = small()
+    hear(one, sized(0, 60), sized(1, 60, deadline_s=5.0), sized(2, 0))
+    refused, start = hear(one, sized(3, 99), now=6.0)
+    assert refused == Send("b", Refusal(task(1), "deadline passed", 1))
+    assert start == StartService(task(2), Content(0), 0.0)
+
+
+def test_with_short_memory_tasks_wait_in_the_places_of_free_slots():
+    # Four slots and one waiting are five places, although only one task is served at a time.
+    one = small(queue_max=1)
+    hear(one, *(sized(number, 90) for number in range(5)))
+    assert one.counts()[:2] == (4, 1)
+    assert hear(one, sized(5, 1)) == [Send("b", Refusal(task(5), "queue full", 1))]
