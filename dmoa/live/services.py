@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from dmoa.core import Content, Options, ServiceEnded, ServiceFailed, StartService, TaskId
+from dmoa.core import Content, Options, Prefill, ServiceEnded, ServiceFailed, StartService, TaskId
 from dmoa.errors import EngineError
 from dmoa.live.engines.base import Cancellation, Engine, TokenScore
 
@@ -40,25 +40,41 @@ class Services:
         self._ended, self._wrote, self._scored = ended, wrote, scored
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="engine")
+        # One thread, so that beginnings are told in their order, and dropped after they were told.
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="prefill")
         self._serving: dict[TaskId, Cancellation] = {}
 
     def start(self, action: StartService) -> None:
         """Begin to serve a task."""
         cancelled = Cancellation()
         self._serving[action.task] = cancelled
+        self._drop(action.task)
         self._threads.submit(self._serve, action, cancelled)
 
+    def prefill(self, action: Prefill) -> None:
+        """Have the beginning of a task's prompt read while nothing is served."""
+        if self._engine.capabilities.prefill:
+            text, options = action.content.text or "", action.options or NO_OPTIONS
+            self._reading.submit(self._engine.prefill, action.task, text, options)
+
     def cancel(self, task: TaskId) -> None:
-        """Stop a task soon; its end is not told."""
+        """Stop a task soon, or forget what was read ahead for it; its end is not told."""
         cancelled = self._serving.pop(task, None)
         if cancelled is not None:
             cancelled.set()
+        else:
+            self._drop(task)
 
     def close(self) -> None:
         """Stop all tasks, and wait until the engine is idle."""
         for task in list(self._serving):
             self.cancel(task)
+        self._reading.shutdown(wait=True, cancel_futures=True)
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _drop(self, task: TaskId) -> None:
+        if self._engine.capabilities.prefill:
+            self._reading.submit(self._engine.drop, task)
 
     def _serve(self, action: StartService, cancelled: Cancellation) -> None:
         """Run in a thread: serve one task and tell the loop."""

@@ -30,6 +30,7 @@ def make_engine(spec: EngineSpec, *, key: int = 0) -> Engine:
             max_tokens=spec.max_tokens,
             context_tokens=spec.context_tokens,
             truncate=spec.truncate,
+            slots=spec.slots,
         )
     if spec.kind == "openai":
         return _openai(spec, key)
@@ -43,6 +44,8 @@ def make_engine(spec: EngineSpec, *, key: int = 0) -> Engine:
         threads=spec.threads,
         template=spec.template,
         truncate=spec.truncate,
+        slots=spec.slots,
+        cache_tokens=spec.cache_tokens,
         key=key,
     )
 
@@ -56,7 +59,7 @@ def check_engine(spec: EngineSpec) -> None:
     if spec.kind == "openai":
         _openai(spec, key=0).close()
     elif spec.kind == "llama":
-        from dmoa.live.engines.llama_binding import library
+        from dmoa.live.engines.llama_library import library
         from dmoa.live.models import find_model
 
         library()

@@ -8,22 +8,28 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from dmoa.core import Options, Turn
+import numpy as np
+
+from dmoa.core import Options, TaskId, Turn
 from dmoa.core.streams import derive
 from dmoa.errors import EngineError
 from dmoa.live.cores import cores
 from dmoa.live.engines import templates
-from dmoa.live.engines.base import Capabilities, Finish, Generation
-from dmoa.live.engines.llama_binding import (
-    ABORTED,
-    DONE,
-    FULL,
-    Model,
-    Sampler,
-    Sampling,
-    reason,
+from dmoa.live.engines.base import (
+    TOP_MAX,
+    Cancellation,
+    Capabilities,
+    Embedding,
+    Generation,
+    TokenScore,
 )
+from dmoa.live.engines.llama_batching import OUTPUTS_MAX, Batching
+from dmoa.live.engines.llama_binding import Model
+from dmoa.live.engines.llama_cache import KEPT_MAX
+from dmoa.live.engines.llama_embedding import Embedder
+from dmoa.live.engines.llama_jobs import Calling, Scoring, Writing
 from dmoa.live.engines.llama_prompts import Prompts
+from dmoa.live.engines.llama_sampler import Sampling
 from dmoa.live.engines.memory import check_room
 from dmoa.live.engines.pieces import Pieces
 from dmoa.live.engines.spec import DEFAULT_CONTEXT_TOKENS, DEFAULT_MAX_TOKENS
@@ -34,23 +40,30 @@ SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
 GRAMMAR_CHARACTERS_MAX, GRAMMAR_DEPTH_MAX = 16_384, 64
 #: A truncated prompt leaves at least this share of the context to the response.
 RESPONSE_SHARE = 4
+#: Beginnings kept for later prompts take at most this share of a context: they slow attention down.
+KEPT_SHARE = 2
 
 _log = logging.getLogger("dmoa.llama")
 
 
 class Llama:
-    """Serves tasks one after the other with a GGUF model.
+    """Serves several tasks at once with a GGUF model.
 
     Args:
         path: The model's file.
         model: Its name for answers; by default that of the file.
         context_tokens: Room for prompt and response; at most what the model was trained for.
         max_tokens: Limit of a response whose options give none.
+        slots: How many tasks are served at once.
+        cache_tokens: Room for prompts and responses of all of them; by default each may fill its
+            context. What does not fit beside the others waits.
         threads: How many compute; None is one per core.
         template: A chat template instead of the model's own: a name or Jinja.
         truncate: Whether a prompt beyond the context loses its middle, instead of being refused.
         key: Key of this node's random stream: the same seed of a prompt draws other tokens at
             other nodes, and the same at this one.
+        whole_window: Whether a model with a sliding window keeps what has left the window, so
+            that beginnings of its prompts can be used again.
 
     Raises:
         ScenarioError: The file is missing or damaged, memory does not suffice, or
@@ -58,7 +71,6 @@ class Llama:
     """
 
     kind = "llama"
-    capabilities = Capabilities(grammar=True)
 
     def __init__(
         self,
@@ -67,35 +79,57 @@ class Llama:
         model: str | None = None,
         context_tokens: int = DEFAULT_CONTEXT_TOKENS,
         max_tokens: int = DEFAULT_MAX_TOKENS,
+        slots: int = 1,
+        cache_tokens: int | None = None,
         threads: int | None = None,
         template: str | None = None,
         truncate: bool = False,
         key: int = 0,
+        whole_window: bool = True,
     ) -> None:
         facts = read_gguf(path)
         trained = facts.context_tokens or context_tokens
         self.context_tokens = min(context_tokens, trained)
         self.model = model or path.stem
-        check_room(
-            facts.size_bytes,
-            facts.cache_bytes(self.context_tokens),
-            context_tokens=self.context_tokens,
-        )
-        self._weights = Model(path)
+        cells = max(self.context_tokens, cache_tokens or slots * self.context_tokens)
+        check_room(facts, cells=cells, context_tokens=self.context_tokens, slots=slots)
+        self._weights = Model(path, whole_window=whole_window)
+        threads = threads or cores()
         with ExitStack() as undo:
             undo.callback(self._weights.close)
             form, note = templates.choose(template, self._weights.template)
             self._form, self._prompts = form, Prompts(self._weights, form)
-            self._context = self._weights.context(self.context_tokens, threads or cores())
+            self._context = self._weights.context(
+                cells,
+                threads,
+                sequences=slots + 1 + KEPT_MAX,
+                outputs=slots + OUTPUTS_MAX,
+            )
             undo.pop_all()
+        can_cut = self._weights.can_cut
+        self.capabilities = Capabilities(
+            slots=slots, grammar=True, logprobs=True, embeddings=True, prefill=can_cut
+        )
+        self._batching = Batching(
+            self._context,
+            slots=slots,
+            cells=cells,
+            kept_tokens=self.context_tokens // KEPT_SHARE,
+            can_cut=can_cut,
+        )
+        self._embedder = Embedder(self._weights, self.context_tokens, threads)
         self.notes: tuple[str, ...] = tuple(filter(None, [note, self._shrunk(context_tokens)]))
         for each in self.notes:
             _log.warning("%s: %s", self.model, each)
         self._max_tokens, self._truncate, self._key = max_tokens, truncate, key
-        self._serving = threading.Lock()  # held by the one generation under way
         self._reading = threading.Lock()  # held while the vocabulary is used, or freed
         self._generations = 0
         self._closed = False
+
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens of prompts computed so far; what was still known or shared is not among them."""
+        return self._batching.computed_tokens
 
     def _shrunk(self, wanted: int) -> str:
         if self.context_tokens == wanted:
@@ -120,45 +154,132 @@ class Llama:
         prompt: str,
         options: Options,
         on_text: Callable[[str], None],
-        cancelled: threading.Event,
+        cancelled: Cancellation,
     ) -> Generation:
-        """Serve a task, after any that is being served.
+        """Serve a task, beside those that are being served.
 
         Raises:
             EngineError: The prompt does not fit, its grammar is invalid, or llama.cpp failed.
         """
-        with self._serving:
-            if cancelled.is_set():
-                return Generation(text="", tokens=0, prompt_tokens=0, finish="cancelled")
-            limit = options.max_tokens or self._max_tokens
+        if cancelled.is_set():
+            return Generation(text="", tokens=0, prompt_tokens=0, finish="cancelled")
+        limit = options.max_tokens or self._max_tokens
+        with self._reading:
+            self._check_open()
+            tokens = self._read(prompt, options, limit)
+            self._generations += 1
+            sampler = self._weights.sampler(self._sampling(options))
+        pieces = Pieces(
+            [*self._form.stops, *options.stop], on_text, skip_space=self._form.skip_space
+        )
+        limit = min(limit, self.context_tokens - len(tokens))
+        with closing(sampler):
+            writing = Writing(
+                tokens,
+                cancelled,
+                limit=limit,
+                sampler=sampler,
+                pieces=pieces,
+                top=options.logprobs,
+                model=self._weights,
+            )
+            self._batching.serve(writing)
+            return writing.result()
+
+    def prefill(self, task: TaskId, prompt: str, options: Options) -> None:
+        """Read the beginning of a task's prompt while nothing is served."""
+        if not self.capabilities.prefill:
+            return
+        try:
             with self._reading:
                 self._check_open()
-                tokens = self._read(prompt, options, limit)
-            self._generations += 1
-            pieces = Pieces(
-                [*self._form.stops, *options.stop], on_text, skip_space=self._form.skip_space
-            )
-            with (
-                closing(self._weights.sampler(self._sampling(options))) as sampler,
-                self._context.abortable(cancelled),
-            ):
-                self._context.clear()
-                finish = self._prefill(tokens, cancelled)
-                drawn = 0
-                if finish is None:
-                    limit = min(limit, self.context_tokens - len(tokens))
-                    drawn, finish = self._decode(len(tokens), limit, sampler, pieces, cancelled)
-            return Generation(
-                text=pieces.finish(), tokens=drawn, prompt_tokens=len(tokens), finish=finish
-            )
+                tokens = self._prompts.beginning(templates.turns_of(prompt, options))
+        except EngineError as error:
+            # The task itself will say so.
+            _log.debug("nothing is read ahead: %s", error)
+            return
+        if len(tokens) < self.context_tokens:
+            self._batching.read_ahead(task, tokens)
+
+    def drop(self, task: TaskId) -> None:
+        """Forget what was to be read ahead for a task."""
+        self._batching.forget(task)
+
+    def score(
+        self, prompt: str | Sequence[int], *, top: int, cancelled: Cancellation
+    ) -> tuple[TokenScore, ...]:
+        """Tell the log-probability of every token of a text, then the likeliest token after it.
+
+        Raises:
+            EngineError: It is empty, does not fit, or has tokens that the model does not know.
+        """
+        if not 0 <= top <= TOP_MAX:
+            raise EngineError(f"at each place 0 to {TOP_MAX} likeliest tokens can be told")
+        with self._reading:
+            self._check_open()
+            tokens, given = self._text(prompt)
+        scoring = Scoring(tokens, given, top, cancelled, self._weights)
+        self._batching.serve(scoring)
+        if cancelled.is_set():
+            raise EngineError("the scoring was cancelled")
+        return tuple(scoring.scores)
+
+    def embed(self, text: str, cancelled: Cancellation) -> Embedding:
+        """Turn a text into a vector: the mean of its tokens' last hidden states, of length one.
+
+        Raises:
+            EngineError: It is empty, or does not fit.
+        """
+        with self._reading:
+            self._check_open()
+            tokens, _ = self._text(text)
+        total = np.zeros(self._weights.width)
+        done = 0
+
+        def step() -> bool:
+            nonlocal done
+            done += self._embedder.add(tokens, done, total)
+            return done == len(tokens)
+
+        self._batching.serve(Calling(step, cancelled))
+        if cancelled.is_set():
+            raise EngineError("the embedding was cancelled")
+        values = total / (np.linalg.norm(total) or 1.0)
+        return Embedding(values.tolist(), len(tokens))
 
     def close(self) -> None:
-        """Give the memory back, after a generation under way."""
-        with self._serving, self._reading:
-            if not self._closed:
-                self._closed = True
-                self._context.close()
-                self._weights.close()
+        """Give the memory back, after all tasks under way."""
+        with self._reading:
+            if self._closed:
+                return
+            self._closed = True
+        self._batching.close()
+        self._embedder.close()
+        self._context.close()
+        self._weights.close()
+
+    def _text(self, text: str | Sequence[int]) -> tuple[list[int], int]:
+        """Give the tokens of a text that stands alone, and how many of them begin any text."""
+        model, given = self._weights, 0
+        if isinstance(text, str):
+            begin = model.tokenize(model.begin) if model.begins else []
+            tokens, given = begin + model.tokenize(text, control=False), len(begin)
+        else:
+            tokens = list(text)
+            strange = [token for token in tokens if not 0 <= token < model.words]
+            if strange:
+                raise EngineError(
+                    f"{strange[0]} is no token of {self.model}, whose vocabulary has "
+                    f"{model.words:,}; tokenize with this model"
+                )
+        if len(tokens) == given:
+            raise EngineError("the text is empty; give at least one token")
+        if len(tokens) > self.context_tokens:
+            raise EngineError(
+                f"the text has {len(tokens):,} tokens, but the context has "
+                f"{self.context_tokens:,}; shorten it or raise context_tokens"
+            )
+        return tokens, given
 
     def _check_open(self) -> None:
         if self._closed:
@@ -201,56 +322,6 @@ class Llama:
             seed=derive(self._key, "sampling", drawn) % (2**32 - 1),
             grammar=grammar,
         )
-
-    def _prefill(self, tokens: list[int], cancelled: threading.Event) -> Finish | None:
-        """Compute the prompt in chunks; say why it ended early, if it did."""
-        step = self._context.batch_tokens
-        for position in range(0, len(tokens), step):
-            if cancelled.is_set():
-                return "cancelled"
-            chunk = tokens[position : position + step]
-            last = position + step >= len(tokens)
-            result = self._context.extend(chunk, position, draw=last)
-            if result == ABORTED:
-                return "cancelled"
-            if result != DONE:
-                raise _failed(result, position + len(chunk))
-        return None
-
-    def _decode(
-        self,
-        position: int,
-        limit: int,
-        sampler: Sampler,
-        pieces: Pieces,
-        cancelled: threading.Event,
-    ) -> tuple[int, Finish]:
-        """Draw token after token; give how many, and why the last was the last."""
-        model, context = self._weights, self._context
-        for drawn in range(limit):
-            if cancelled.is_set():
-                return drawn, "cancelled"
-            token = sampler.draw(context)
-            if model.is_end(token):
-                return drawn, "stop"
-            if pieces.feed(model.piece(token)):
-                return drawn + 1, "stop"
-            if drawn + 1 < limit:
-                result = context.extend((token,), position + drawn, draw=True)
-                if result == ABORTED:
-                    return drawn + 1, "cancelled"
-                if result == FULL:
-                    return drawn + 1, "length"
-                if result != DONE:
-                    raise _failed(result, position + drawn)
-        return limit, "length"
-
-
-def _failed(result: int, position: int) -> EngineError:
-    return EngineError(
-        f"llama_decode returned {result} at token {position:,} ({reason()}); "
-        "if it happens again, restart the node or lower context_tokens"
-    )
 
 
 def _depth(grammar: str) -> int:

@@ -12,6 +12,8 @@ from dmoa.live.engines.templates import Form, fold
 
 #: A character that no text has (Unicode reserves it for such uses): splits what must not join.
 SPLIT = "\ufdd0"
+#: Another one: stands where a text that is not yet whole goes on.
+END = "\ufdd1"
 
 
 class Prompts:
@@ -46,13 +48,32 @@ class Prompts:
         Raises:
             EngineError: The template refuses the conversation.
         """
-        written = self._write([Turn(turn.role, self._defused(turn.text)) for turn in turns])
+        return self._split(
+            self._write([Turn(turn.role, self._defused(turn.text)) for turn in turns])
+        )
+
+    def _split(self, written: str) -> list[int]:
         model, tokens = self._model, []
         if model.begins and not written.startswith(model.begin):
             tokens = model.tokenize(model.begin)
         for part in written.split(SPLIT):
             tokens += model.tokenize(part)
         return tokens
+
+    def beginning(self, turns: Sequence[Turn]) -> list[int]:
+        """Give the tokens with which every conversation begins whose last turn goes on from here.
+
+        Raises:
+            EngineError: The template refuses the conversation.
+        """
+        *before, last = turns
+        written = self._write(
+            [
+                *(Turn(turn.role, self._defused(turn.text)) for turn in before),
+                Turn(last.role, self._defused(last.text) + END),
+            ]
+        )
+        return self._split(written.partition(END)[0])
 
     def count(self, turns: Sequence[Turn]) -> int:
         """Count the tokens of a conversation."""
@@ -79,7 +100,7 @@ class Prompts:
     def _defused(self, text: str) -> str:
         """Keep a text from speaking for others: control tokens written in it stay plain text."""
         model = self._model
-        text = text.replace(SPLIT, "")
+        text = text.replace(SPLIT, "").replace(END, "")
         for token in sorted({token for token in model.tokenize(text) if model.is_control(token)}):
             control = model.text_of(token)
             text = text.replace(control, control[:1] + SPLIT + control[1:])

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dmoa.errors import ScenarioError
+from dmoa.live.gguf import Gguf
 from dmoa.live.machine import Machine
 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
@@ -20,27 +21,44 @@ def memory_bytes() -> tuple[int | None, int | None]:
     return total, available
 
 
-def check_room(weights_bytes: int, cache_bytes: int, *, context_tokens: int) -> None:
+def check_room(facts: Gguf, *, cells: int, context_tokens: int, slots: int) -> None:
     """Refuse a model that would drive this machine out of its memory.
 
     Weights are mapped from their file and shared between processes, so they must only fit; keys
     and values are each process's own.
 
+    Args:
+        facts: The model's.
+        cells: Tokens of all tasks in service.
+        context_tokens: Tokens of one of them at most.
+        slots: How many tasks there are to be.
+
     Raises:
-        ScenarioError: With what is needed and what is there.
+        ScenarioError: With what is needed, what is there, and what would fit.
     """
+    weights_bytes, cache_bytes = facts.size_bytes, facts.cache_bytes(cells)
     total, available = memory_bytes()
-    short = total is not None and weights_bytes + cache_bytes > total
-    full = available is not None and cache_bytes > available
-    if not short and not full:
+    room = min(
+        (total - weights_bytes if total is not None else cache_bytes),
+        (available if available is not None else cache_bytes),
+    )
+    if cache_bytes <= room:
         return
+    fitting = max(0, room) // max(1, facts.cache_bytes(context_tokens))
+    if slots > 1 and fitting:
+        many = "1 slot" if fitting == 1 else f"{fitting} slots"
+        path, given, fits = "station.slots", slots, f"{many} of this context would fit: set"
+        remedy = f"{fits} station.slots or station.cache_tokens lower, or a smaller context_tokens"
+    else:
+        path, given = "context_tokens", context_tokens
+        remedy = "set a smaller context_tokens, choose a smaller model, or end other programs"
     raise ScenarioError(
-        f"not enough memory: the weights take {_mib(weights_bytes)} and a context of "
-        f"{context_tokens:,} tokens {_mib(cache_bytes)}; this machine has {_mib(total)}, of which "
-        f"{_mib(available)} are available",
-        path="context_tokens",
-        given=context_tokens,
-        remedy="set a smaller context_tokens, choose a smaller model, or end other programs",
+        f"not enough memory: the weights take {_mib(weights_bytes)} and a cache of {cells:,} "
+        f"tokens {_mib(cache_bytes)}; this machine has {_mib(total)}, of which {_mib(available)} "
+        "are available",
+        path=path,
+        given=given,
+        remedy=remedy,
     )
 
 

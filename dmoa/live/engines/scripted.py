@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from dmoa.core import Options
+from dmoa.core import Options, TaskId
 from dmoa.core.streams import derive, uniform
 from dmoa.errors import EngineError
-from dmoa.live.engines.base import Capabilities, Finish, Generation
+from dmoa.live.engines.base import (
+    Cancellation,
+    Capabilities,
+    Embedding,
+    Finish,
+    Generation,
+    TokenScore,
+    unable,
+)
 from dmoa.live.engines.pieces import Pieces
 from dmoa.live.engines.spec import DEFAULT_CONTEXT_TOKENS, DEFAULT_MAX_TOKENS
 
@@ -32,11 +40,11 @@ class Scripted:
         max_tokens: Limit of a response whose options give none.
         context_tokens: Room for prompt and response.
         truncate: Whether a prompt beyond the context is cut instead of refused.
+        slots: How many tasks it serves at once.
     """
 
     kind = "scripted"
     model = "scripted"
-    capabilities = Capabilities()
     notes: tuple[str, ...] = ("its texts come from a script, not from a language model",)
 
     def __init__(
@@ -47,13 +55,15 @@ class Scripted:
         max_tokens: int = DEFAULT_MAX_TOKENS,
         context_tokens: int = DEFAULT_CONTEXT_TOKENS,
         truncate: bool = False,
+        slots: int = 1,
     ) -> None:
+        self.capabilities = Capabilities(slots=slots)
         self.context_tokens = context_tokens
         self._service_time_s = service_time_s
         self._tokens = tokens
         self._max_tokens = max_tokens
         self._truncate = truncate
-        self._serving = threading.Lock()
+        self._slots, self._counting = threading.Semaphore(slots), threading.Lock()
         self._calls = 0
 
     def count_tokens(self, prompt: str, options: Options) -> int:
@@ -65,7 +75,7 @@ class Scripted:
         prompt: str,
         options: Options,
         on_text: Callable[[str], None],
-        cancelled: threading.Event,
+        cancelled: Cancellation,
     ) -> Generation:
         """Serve a task; its words come evenly over its service time.
 
@@ -73,9 +83,12 @@ class Scripted:
             EngineError: The prompt does not fit, or a grammar is asked for.
         """
         if options.grammar is not None:
-            raise EngineError("the scripted engine follows no grammar; leave it out")
-        with self._serving:
-            call, self._calls = self._calls, self._calls + 1
+            raise unable(self.kind, "follows no grammar")
+        if options.logprobs is not None:
+            raise unable(self.kind, "knows no log-probabilities")
+        with self._slots:
+            with self._counting:
+                call, self._calls = self._calls, self._calls + 1
             read = self._read(prompt, options)
             room = min(options.max_tokens or self._max_tokens, self.context_tokens - read)
             words = self._words(prompt, options)
@@ -88,13 +101,42 @@ class Scripted:
                 text=text,
                 tokens=len(text.split()),
                 prompt_tokens=read,
+                computed_tokens=read,
                 finish=ended or ("length" if room < len(words) else "stop"),
             )
 
+    def prefill(self, task: TaskId, prompt: str, options: Options) -> None:
+        """Do nothing: there is nothing to compute."""
+
+    def drop(self, task: TaskId) -> None:
+        """Do nothing."""
+
+    def score(
+        self,
+        prompt: str | Sequence[int],  # noqa: ARG002 - refused whatever it is
+        *,
+        top: int,  # noqa: ARG002
+        cancelled: Cancellation,  # noqa: ARG002
+    ) -> tuple[TokenScore, ...]:
+        """Refuse: a script knows no probabilities.
+
+        Raises:
+            EngineError: Always.
+        """
+        raise unable(self.kind, "knows no log-probabilities")
+
+    def embed(self, text: str, cancelled: Cancellation) -> Embedding:  # noqa: ARG002 - refused
+        """Refuse: a script has no hidden states.
+
+        Raises:
+            EngineError: Always.
+        """
+        raise unable(self.kind, "makes no embeddings")
+
     def close(self) -> None:
-        """Wait for a generation under way."""
-        with self._serving:
-            pass
+        """Wait for generations under way."""
+        for _ in range(self.capabilities.slots):
+            self._slots.acquire()
 
     def _read(self, prompt: str, options: Options) -> int:
         read = self.count_tokens(prompt, options)
@@ -115,7 +157,7 @@ class Scripted:
 
 
 def _tell(
-    words: list[str], service_time_s: float, pieces: Pieces, cancelled: threading.Event
+    words: list[str], service_time_s: float, pieces: Pieces, cancelled: Cancellation
 ) -> Finish | None:
     """Say words evenly over a time, or all at once; say what ended them early, if anything."""
     if cancelled.is_set():

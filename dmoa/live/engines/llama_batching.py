@@ -1,0 +1,322 @@
+"""Continuous batching: one thread that computes, for all sequences, batch after batch.
+
+In each turn every response that is being written gets its next token, and then prompts are read,
+up to a cap: a long prompt never stalls the answers under way. Where nothing is served, beginnings
+of prompts to come are read ahead.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+
+from dmoa.core import TaskId
+from dmoa.errors import EngineError
+from dmoa.live.engines.llama_binding import ABORTED, DONE, FULL, Context, Part
+from dmoa.live.engines.llama_cache import Cache, Held
+from dmoa.live.engines.llama_jobs import Calling, Job, Scoring, Writing
+from dmoa.live.engines.llama_library import reason
+
+CHUNK_TOKENS = 32
+"""Prompt tokens read in one turn while responses are written."""
+OUTPUTS_MAX = 16
+"""Tokens of one batch whose scores are told: each takes a row as long as the vocabulary."""
+AHEAD_MAX = 16
+"""Tasks whose prompts are read ahead; the oldest gives way."""
+
+_log = logging.getLogger("dmoa.llama")
+
+_Batch = list[tuple[Job, Part]]
+
+
+class Batching:
+    """Serves jobs with one context, in a thread of its own.
+
+    Args:
+        context: What computes; nobody else uses it until this is closed.
+        slots: How many responses are written at once.
+        cells: Tokens that the context has room for.
+        kept_tokens: Tokens of what is kept for later prompts that begin alike.
+        can_cut: Whether its sequences can be cut anywhere.
+    """
+
+    def __init__(
+        self, context: Context, *, slots: int, cells: int, kept_tokens: int, can_cut: bool
+    ) -> None:
+        self._context, self._slots, self._cells = context, slots, cells
+        # One more than slots: a text may be scored beside them.
+        self._cache = Cache(context, slots + 1, kept_tokens=kept_tokens, can_cut=can_cut)
+        self._condition = threading.Condition()
+        self._waiting: deque[Job] = deque()
+        self._beside: deque[Scoring | Calling] = deque()
+        self._working: list[Job] = []
+        self._ahead: dict[TaskId, list[int]] = {}
+        #: The one job that the computation under way is for; it can be aborted.
+        self._alone: Job | None = None
+        self._reading_ahead = self._closing = False
+        #: Prompt tokens computed since the beginning, also those read ahead.
+        self.computed_tokens = 0
+        self._thread = threading.Thread(target=self._run, name="dmoa-llama", daemon=True)
+        self._thread.start()
+
+    def serve(self, job: Job) -> None:
+        """Take a job, and wait until it has ended.
+
+        Raises:
+            EngineError: It failed.
+        """
+        with self._condition:
+            if self._closing:
+                raise EngineError("the engine is closed; start the node again")
+            if isinstance(job, Scoring | Calling):
+                self._beside.append(job)
+            else:
+                self._waiting.append(job)
+            if self._reading_ahead:
+                self._context.abort()
+            self._condition.notify()
+        job.cancelled.notify(lambda: self._hear_cancelled(job))
+        job.ended.wait()
+        if job.error is not None:
+            raise job.error
+
+    def read_ahead(self, task: TaskId, tokens: list[int]) -> None:
+        """Read the beginning of a prompt while nothing is served."""
+        with self._condition:
+            self._ahead.pop(task, None)
+            self._ahead[task] = tokens
+            if len(self._ahead) > AHEAD_MAX:
+                del self._ahead[next(iter(self._ahead))]
+            self._condition.notify()
+
+    def forget(self, task: TaskId) -> None:
+        """Read nothing ahead for a task any more."""
+        with self._condition:
+            self._ahead.pop(task, None)
+
+    def close(self) -> None:
+        """End the thread, after all jobs."""
+        with self._condition:
+            self._closing = True
+            self._ahead.clear()
+            self._condition.notify()
+        self._thread.join()
+
+    def _hear_cancelled(self, job: Job) -> None:
+        with self._condition:
+            if self._alone is job:
+                self._context.abort()
+            self._condition.notify()
+
+    # --- the thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while self._prepare():
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001 - a bug must not leave callers waiting for ever
+                _log.exception("the engine's thread failed")
+                self._fail_all(f"the engine failed: {type(error).__name__}: {error}")
+
+    def _prepare(self) -> bool:
+        """Wait until there is something to do; take jobs in; say if the thread goes on."""
+        with self._condition:
+            while not (self._waiting or self._beside or self._working or self._ahead):
+                if self._closing:
+                    return False
+                self._condition.wait()
+            for queue in (self._waiting, self._beside):
+                for job in [job for job in queue if job.cancelled.is_set()]:
+                    queue.remove(job)  # type: ignore[arg-type] # it was in this one
+                    job.end()
+            for job in [job for job in self._working if job.cancelled.is_set()]:
+                self._end(job)
+            self._admit()
+        return True
+
+    def _admit(self) -> None:
+        """Take waiting jobs into work, in their order, while a slot and its cells are free."""
+        reserved = sum(job.need for job in self._working)
+        busy = sum(isinstance(job, Writing) for job in self._working)
+        while self._waiting and busy < self._slots:
+            job = self._waiting[0]
+            if self._working and reserved + job.need > self._cells:
+                return
+            self._waiting.popleft()
+            job.held = self._cache.begin(job.tokens)
+            self._working.append(job)
+            busy, reserved = busy + 1, reserved + job.need
+        if self._beside and not self._waiting and busy == len(self._working):
+            beside = self._beside[0]
+            if not self._working or reserved + beside.need <= self._cells:
+                self._beside.popleft()
+                beside.held = self._cache.begin([])
+                self._working.append(beside)
+
+    def _turn(self) -> None:
+        called = [job for job in self._working if isinstance(job, Calling)]
+        for job in called:
+            self._call(job)
+        batch = self._compose()
+        if batch:
+            self._compute(batch)
+        elif not called and not self._working:
+            self._read_one_ahead()
+
+    def _call(self, job: Calling) -> None:
+        try:
+            if job.step():
+                self._end(job)
+        except EngineError as error:
+            self._end(job, error)
+
+    def _compose(self) -> _Batch:
+        """Put the next batch together: writers first, then readers, up to the cap."""
+        room = self._context.batch_tokens
+        jobs = [job for job in self._working if not isinstance(job, Calling)]
+        writing = [job for job in jobs if not job.reading][:room]
+        batch: _Batch = [(job, _part(job, 1)) for job in writing]
+        room -= len(batch)
+        if batch:
+            room = min(room, CHUNK_TOKENS)
+        for job in jobs:
+            if room and job.reading:
+                count = min(room, job.pending, OUTPUTS_MAX if job.outputs_all else room)
+                batch.append((job, _part(job, count)))
+                room -= count
+        return batch
+
+    def _compute(self, batch: _Batch) -> None:
+        """Compute a batch, and let its jobs hear of it; smaller ones where that is needed."""
+        with self._condition:
+            self._context.arm()
+            self._alone = batch[0][0] if len(batch) == 1 else None
+            if self._alone is not None and self._alone.cancelled.is_set():
+                return
+        result = self._context.compute([part for _, part in batch])
+        with self._condition:
+            self._alone = None
+        if result == DONE:
+            self._hear(batch)
+            return
+        if result == FULL:
+            self._make_room(batch)
+            return
+        for job, _ in batch:
+            self._cache.reconcile(_held(job))
+        if result == ABORTED:
+            return
+        if len(batch) > 1:
+            # Whose fault it is shows when each is alone.
+            for one in batch:
+                self._compute([one])
+            return
+        job, part = batch[0]
+        end = part.position + len(part.tokens)
+        self._end(job, EngineError(_failed(result, end)))
+
+    def _hear(self, batch: _Batch) -> None:
+        place = 0
+        for job, part in batch:
+            held, count = _held(job), len(part.tokens)
+            if job.reading:
+                job.computed += count
+                self.computed_tokens += count
+            held.tokens += part.tokens
+            try:
+                ended = job.hear(self._context, place, count)
+            except EngineError as error:
+                self._end(job, error)
+            else:
+                if ended:
+                    self._end(job)
+            place += count
+
+    def _make_room(self, batch: _Batch) -> None:
+        """Forget what is kept for later; where nothing is, take half of the batch."""
+        if self._cache.evict():
+            self._compute(batch)
+        elif len(batch) > 1:
+            self._compute(batch[: len(batch) // 2])
+        elif (count := len(batch[0][1].tokens)) > 1:
+            job = batch[0][0]
+            self._compute([(job, _part(job, count // 2))])
+        else:
+            job = batch[0][0]
+            full = EngineError("the cache is full; set more cache_tokens or fewer slots")
+            self._end(job, None if isinstance(job, Writing) and job.overflow() else full)
+
+    def _read_one_ahead(self) -> None:
+        """Read some of the beginning of one prompt; it is kept like any other."""
+        with self._condition:
+            if not self._ahead or self._waiting or self._beside:
+                return
+            task, tokens = next(iter(self._ahead.items()))
+            self._context.arm()
+            self._reading_ahead = True
+        # One more, because the last token of a prompt is always left to compute.
+        held = self._cache.begin([*tokens, -1])
+        begun, known = len(held.tokens), len(tokens)
+        if begun < known:
+            step = tokens[begun : begun + self._context.batch_tokens]
+            result = self._context.compute([Part(held.number, begun, step, 0)])
+            if result == DONE:
+                held.tokens += step
+                self.computed_tokens += len(step)
+            else:
+                self._cache.reconcile(held)
+        gained, length = len(held.tokens) > begun, len(held.tokens)
+        self._cache.keep(held)
+        with self._condition:
+            self._reading_ahead = False
+            interrupted = bool(self._waiting or self._beside)
+            # Without any gain it would be tried for ever: there is no room for it.
+            ended = length == known or not (gained or interrupted)
+            if ended and self._ahead.get(task) is tokens:
+                del self._ahead[task]
+
+    def _end(self, job: Job, error: EngineError | None = None) -> None:
+        """Take a job out of work; what was computed for it is kept for later."""
+        self._working.remove(job)
+        if job.held is not None:
+            if isinstance(job, Writing):
+                self._cache.keep(job.held)
+            else:
+                self._cache.drop(job.held)
+        if error is not None:
+            job.fail(error)
+        else:
+            job.end()
+
+    def _fail_all(self, why: str) -> None:
+        for job in list(self._working):
+            if job.held is not None:
+                self._cache.drop(job.held)
+            self._working.remove(job)
+            job.fail(EngineError(why))
+        with self._condition:
+            self._ahead.clear()
+            self._reading_ahead = False
+
+
+def _held(job: Job) -> Held:
+    if job.held is None:
+        raise AssertionError("a job in work has a sequence")
+    return job.held
+
+
+def _part(job: Job, count: int) -> Part:
+    """Take the next tokens of a job; something is drawn only after its last one."""
+    held = _held(job)
+    begun = len(held.tokens)
+    tokens = job.tokens[begun : begun + count]
+    outputs = len(tokens) if job.outputs_all else int(len(tokens) == job.pending)
+    return Part(held.number, begun, tokens, outputs)
+
+
+def _failed(result: int, position: int) -> str:
+    return (
+        f"llama_decode returned {result} at token {position:,} ({reason()}); "
+        "if it happens again, restart the node or lower context_tokens"
+    )
