@@ -13,6 +13,7 @@ from dmoa.core import (
     Node,
     PeerFound,
     PeerLost,
+    Prefill,
     PromptArrived,
     Refusal,
     Refuse,
@@ -223,6 +224,8 @@ class Network(RuleBasedStateMachine):
             assert (waiting, serving) == (0, 0)
             assert unfinished == sum(one == name for one, _ in stuck)
             assert unfinished or joining == 0
+        # What is still read ahead is for prompts that can never end.
+        assert {(name, task.prompt) for name, task in world.ahead} <= stuck
         world.assert_replay_agrees()
         for end in [*world.ended.values(), *(world.told[prompt] for prompt in refused)]:
             event(type(end).__name__)
@@ -230,6 +233,9 @@ class Network(RuleBasedStateMachine):
             "stuck": stuck,
             "crashed": any(world.incarnation.values()),
             "taken up again": any(task.attempt >= ATTEMPTS_MAX for task in world.asked),
+            "read ahead": any(
+                isinstance(action, Prefill) for *_, actions in world.log for action in actions
+            ),
             "replaced": any(task.attempt % ATTEMPTS_MAX for task in world.asked),
             "not told before the crash": untold,
         }.items():

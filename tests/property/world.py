@@ -25,6 +25,7 @@ from dmoa.core import (
     Peers,
     Persist,
     Plan,
+    Prefill,
     PromptArrived,
     Refuse,
     Send,
@@ -34,6 +35,7 @@ from dmoa.core import (
     StartService,
     Task,
     TaskId,
+    Template,
     TimerFired,
     TimerId,
     Uniform,
@@ -77,6 +79,7 @@ class World:
         self.dropped: set[TaskId] = set()
         self.started: set[tuple[str, TaskId]] = set()
         self.queued_s: dict[str, float] = defaultdict(float)
+        self.ahead: dict[tuple[str, TaskId], Content] = {}
 
     # --- what nodes ask for ---------------------------------------------------------------
 
@@ -117,8 +120,11 @@ class World:
             self._note_send(name, action)
         elif isinstance(action, StartService):
             self._note_start(name, action)
+        elif isinstance(action, Prefill):
+            self._note_ahead(name, action)
         elif isinstance(action, CancelService):
-            self.services.remove((name, action.task))
+            if self.ahead.pop((name, action.task), None) is None:
+                self.services.remove((name, action.task))
         elif isinstance(action, SetTimer):
             assert action.at_s >= self.now
             self.timers.append((name, action.timer))
@@ -158,9 +164,25 @@ class World:
         assert (name, action.task) not in self.started, "served twice"
         assert self.queued_s[name] <= action.queued_s <= self.now, "not first come, first served"
         assert action.task.origin != name or (name, action.task.prompt) not in self.ended
+        self._see_longer(self.ahead.pop((name, action.task), None), action.content)
         self.started.add((name, action.task))
         self.queued_s[name] = action.queued_s
         self.services.append((name, action.task))
+
+    def _note_ahead(self, name: str, action: Prefill) -> None:
+        task = action.task
+        assert task.origin == name
+        assert (name, task) not in self.started, "read ahead when it was served"
+        assert (name, task.prompt) not in self.ended
+        self._see_longer(self.ahead.get((name, task)), action.content)
+        self.ahead[name, task] = action.content
+
+    @staticmethod
+    def _see_longer(known: Content | None, content: Content) -> None:
+        """See that what was read ahead is how the rest begins."""
+        if known is not None:
+            assert known.tokens <= content.tokens
+            assert (content.text or "").startswith(known.text or "")
 
     # --- what may happen ------------------------------------------------------------------
 
@@ -174,7 +196,8 @@ class World:
         """Let a prompt arrive; its number tells its length."""
         self.arrived.add((name, number))
         deadline_s = None if patience_s is None else self.now + 1.0 + patience_s
-        ask = PromptArrived(number, Content(number), plan=plan, deadline_s=deadline_s)
+        content = Content(number, f"question {number}?")
+        ask = PromptArrived(number, content, plan=plan, deadline_s=deadline_s)
         return self.hear(name, ask)
 
     def deliver(self, index: int, cut: int | None = None) -> None:
@@ -201,7 +224,7 @@ class World:
     def end(self, index: int, cut: int | None = None) -> None:
         """Let one service end."""
         name, task = self.services.pop(index)
-        self.hear(name, ServiceEnded(task, Content(1 + task.slot)), cut)
+        self.hear(name, ServiceEnded(task, Content(1 + task.slot, f"by {name}")), cut)
 
     def fire(self, index: int, cut: int | None = None) -> None:
         """Let one timer go off."""
@@ -218,6 +241,7 @@ class World:
         """End a node: what it had in memory is gone, and so may be what was under way to it."""
         self.down.add(name)
         self.services = [one for one in self.services if one[0] != name]
+        self.ahead = {one: known for one, known in self.ahead.items() if one[0] != name}
         self.timers = [one for one in self.timers if one[0] != name]
         self.in_flight = [one for one in self.in_flight if one[0] != name]
         self.notices[name].clear()
@@ -350,7 +374,8 @@ def overlays(draw, plans):
     names = "abcde"[: draw(st.integers(2, 5))]
     plan = draw(plans)
     seed = draw(st.integers(0, 3))
-    reporting = draw(st.booleans())
+    reporting, overlap = draw(st.booleans()), draw(st.booleans())
+    template = draw(st.sampled_from([Template(), Template("1 {prompt} 2 {responses} 3", tokens=5)]))
     nodes = [
         {
             "name": name,
@@ -359,6 +384,10 @@ def overlays(draw, plans):
             ),
             "slots": draw(st.integers(1, 3)),
             "queue_max": draw(st.one_of(st.none(), st.integers(0, 16))),
+            "cache_tokens": draw(st.one_of(st.none(), st.integers(1, 30))),
+            "response_tokens": draw(st.integers(0, 9)),
+            "template": template,
+            "overlap": overlap,
             "reporting": reporting,
         }
         for name in names
