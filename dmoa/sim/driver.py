@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from dmoa.core import (
     MessageReceived,
     Node,
     Persist,
+    Prefill,
     PromptArrived,
     Send,
     ServiceEnded,
@@ -31,6 +33,7 @@ from dmoa.core import (
 )
 from dmoa.core.actions import CancelService
 from dmoa.errors import UnstableError
+from dmoa.sim.hosts import Hosts, Turn
 from dmoa.sim.world import World
 from dmoa.trace.codec import Entry
 
@@ -89,6 +92,7 @@ class Simulation:
         self._timed: set[tuple[int, int]] = set()
         self._step = self._stepper()
         self._on_arrival = [self._step, self._expect_prompt]
+        self._on_turn = [] if world.hosts is None else [partial(self._turn, world.hosts)]
 
     @property
     def ended_s(self) -> float:
@@ -146,13 +150,14 @@ class Simulation:
         steps = [node.step for node in nodes]
         counts = [node.counts for node in nodes]
         transmit, serve, limit = world.transmit, world.serve, world.queue_length_max
+        hosts = world.hosts
         log, check = self._log, self._check
         inbox: deque[tuple[int, Event]] = deque()
         cancelled: set[TaskId] = set()
         timed = self._timed
         schedule: Callable[..., None] = self._env.schedule  # any order may be a priority
 
-        def step(occurrence: Occurrence) -> None:  # noqa: C901, PLR0912
+        def step(occurrence: Occurrence) -> None:  # noqa: C901, PLR0912, PLR0915
             """Hear an event, and all that follows from it at other nodes without delay."""
             node, event, now = occurrence.node, occurrence.event, occurrence.at_s
             if cancelled and type(event) is ServiceEnded and event.task in cancelled:
@@ -165,6 +170,9 @@ class Simulation:
                 for action in actions:
                     if type(action) is StartService:
                         task = action.task
+                        if hosts is not None:
+                            hosts.start(node, task, action.content, now)
+                            continue
                         service_s, response = serve(node, task, action.content)
                         ended = ServiceEnded(task, response)
                         happens = Occurrence(on_event, node, ended, now + service_s)
@@ -182,7 +190,13 @@ class Simulation:
                         fired = TimerFired(action.timer)
                         self._schedule(_TIMES, on_timer, node, fired, action.at_s)
                     elif type(action) is CancelService:
-                        cancelled.add(action.task)
+                        if hosts is None:
+                            cancelled.add(action.task)
+                        else:
+                            hosts.cancel(node, action.task, now)
+                    elif type(action) is Prefill:
+                        if hosts is not None:
+                            hosts.prefill(node, action.task, action.content, now)
                     elif timed and type(action) is not Persist:
                         timed.discard((node, action.prompt))
                 if check is not None:
@@ -195,11 +209,29 @@ class Simulation:
                     break
                 node, event = inbox.popleft()
             self._last_s = now
+            if hosts is not None:
+                self._settle(hosts, now)
             if len(log) >= CHUNK:
                 self._flush()
 
         on_event, on_timer = [step], [self._fire]
         return step
+
+    def _turn(self, hosts: Hosts, turn: Turn) -> None:
+        """Let a node hear that a task was served, if that is what ends on a host now."""
+        ended = hosts.end(turn)
+        if ended is None:
+            self._settle(hosts, turn.at_s)
+        else:
+            node, task, response = ended
+            event = ServiceEnded(task, response)
+            self._step(Occurrence(self._on_turn, node, event, turn.at_s))
+
+    def _settle(self, hosts: Hosts, now: float) -> None:
+        """Schedule what ends next on the hosts where something changed."""
+        schedule: Callable[..., None] = self._env.schedule  # any order may be a priority
+        for host, version, node, delay_s in hosts.settle(now):
+            schedule(Turn(self._on_turn, host, version, now + delay_s), _ENDS + node, delay_s)
 
     def _fire(self, occurrence: Occurrence) -> None:
         """Let a node hear a timer, unless its prompt has ended: that stops its timers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dmoa.core import (
     Content,
@@ -23,8 +24,8 @@ from dmoa.core import (
 from dmoa.scenario import Setup
 from dmoa.scenario.arrivals import Arrival, arrivals
 from dmoa.scenario.distributions import token_sampler
+from dmoa.sim.hosts import Hosts, Serve, build_hosts
 
-Serve = Callable[[int, TaskId, Content], tuple[float, Content]]
 Transmit = Callable[[Message], float | None]
 
 
@@ -34,7 +35,8 @@ class World:
 
     Attributes:
         arrivals: for each node its prompts to come, (time_s, tokens), in order of time.
-        serve: (server, task, content) -> (service time in seconds, response).
+        serve: (server, task, content) -> (service time in seconds, response): of a task alone.
+        hosts: whose processors the tasks in service share; None where each has its own.
         transmit: message -> delay in seconds, None for a lost message; None in place
             of the function where messages take no time and none is lost.
         queue_length_max: tasks waiting at one node at which the run stops.
@@ -44,28 +46,38 @@ class World:
     serve: Serve
     transmit: Transmit | None
     queue_length_max: int
+    hosts: Hosts | None = None
 
 
 def build_world(setup: Setup, key: int) -> World:
     """Build what surrounds the nodes in the replication with this key (`run_key`)."""
     coming = arrivals(setup, key)
-    response_tokens: list[list[int]] = [[] for _ in coming]
-    respond = _responses(setup, key, response_tokens if setup.recorded else None)
+    lengths = Lengths([[] for _ in coming], [[] for _ in coming])
+    respond = _responses(setup, key, lengths.responses if setup.recorded else None)
+    serve = _serve_by_tokens(setup, respond) if setup.by_tokens else _serve(setup, key, respond)
     return World(
-        arrivals=[
-            _noting(prompts, noted) for prompts, noted in zip(coming, response_tokens, strict=True)
-        ],
-        serve=_serve_by_tokens(setup, respond) if setup.by_tokens else _serve(setup, key, respond),
+        arrivals=[_noting(prompts, node, lengths) for node, prompts in enumerate(coming)],
+        serve=serve,
         transmit=_transmit(setup, key),
         queue_length_max=setup.scenario.run.queue_length_max,
+        hosts=build_hosts(setup, serve, lengths.prompts) if setup.shares_processor else None,
     )
 
 
-def _noting(prompts: Iterator[Arrival], noted: list[int]) -> Iterator[tuple[float, int]]:
-    """Pass arrivals on, and note the recorded length of each prompt's responses."""
+class Lengths(NamedTuple):
+    """For each node how long its prompts so far are, and the recorded lengths of responses."""
+
+    prompts: list[list[int]]
+    responses: list[list[int]]
+
+
+def _noting(prompts: Iterator[Arrival], node: int, lengths: Lengths) -> Iterator[tuple[float, int]]:
+    """Pass a node's arrivals on, and note the lengths of its prompts and their responses."""
+    noted, responses = lengths.prompts[node], lengths.responses[node]
     for time_s, prompt_tokens, response_tokens in prompts:
+        noted.append(prompt_tokens)
         if response_tokens >= 0:
-            noted.append(response_tokens)
+            responses.append(response_tokens)
         yield time_s, prompt_tokens
 
 
