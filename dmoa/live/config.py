@@ -100,7 +100,7 @@ def read_node(path: Path) -> NodeConfig:
     setup, live, cluster_text = read_cluster_file(cluster)
     with locating(path, text):
         index = _index(node, setup)
-        engine = _engine(setup.names[index], node, live, folder, cluster.parent)
+        engine = _engine(setup, index, node, live, folder, cluster.parent)
     with locating(cluster, cluster_text):
         neighbours = _neighbours(setup, index)
         peers = {setup.names[peer]: _peer(live, setup, peer, index) for peer in neighbours}
@@ -271,7 +271,7 @@ def _own_keys(name: str, secret: Path, own: PeerAddress, cluster: Path, text: st
 
 
 def _engine(
-    name: str, node: NodeFile, live: Live, folder: Path, cluster_folder: Path
+    setup: Setup, index: int, node: NodeFile, live: Live, folder: Path, cluster_folder: Path
 ) -> EngineSpec:
     """Put together what the node's file and the cluster's say of its engine."""
     kind = node.engine or live.engine
@@ -286,7 +286,7 @@ def _engine(
                 )
     given = {key: getattr(node, key) for key in TAKEN[kind]}
     if kind == "llama" and node.threads is None:
-        given["threads"] = _threads(name, live)
+        given["threads"] = _threads(setup.names[index], live)
     if node.api_key_file is not None:
         given["api_key_file"] = str(folder / node.api_key_file)
     context_tokens = node.context_tokens or live.context_tokens
@@ -303,6 +303,8 @@ def _engine(
         max_tokens=live.max_tokens,
         context_tokens=context_tokens,
         truncate=live.truncate,
+        slots=setup.slots[index],
+        cache_tokens=setup.scenario.station.cache_tokens,
         **{key: value for key, value in given.items() if value is not None},
     )
 
