@@ -172,7 +172,8 @@ def _scenario(
         given.setdefault("overlay.nodes", NODES)
     if "plan.layer_deadline_s" in given:
         given.setdefault("plan.patience", None)
-    live = {"live.engine": engine, "live.model": model or default_model(engine)}
+    live: dict[str, Any] = {"live.engine": engine, "live.model": model or default_model(engine)}
+    live["plan.overlap"] = engine == "llama"  # the others cannot read ahead
     name = folder.absolute().name or "cluster"
     defaults = {key: value for key, value in DEFAULTS.items() if _fits(key, given)}
     scenario = load({}, {"name": name[:200], **defaults, **live, **given})

@@ -73,6 +73,20 @@ def test_what_is_asked_for_is_what_the_files_say(tmp_path, values):
         assert value_at(scenario, path) == value, path
 
 
+@pytest.mark.parametrize(
+    ("engine", "given", "overlap"),
+    [
+        ("llama", {}, True),
+        ("llama", {"plan.overlap": False}, False),
+        ("scripted", {}, False),
+        ("scripted", {"plan.overlap": True}, True),
+    ],
+)
+def test_nodes_read_ahead_where_their_engine_can(tmp_path, engine, given, overlap):
+    layout = init_cluster(tmp_path / "cluster", given, engine=engine)
+    assert load(layout.file).plan.overlap is overlap
+
+
 def test_a_deadline_in_seconds_takes_the_place_of_patience(tmp_path):
     layout = init_cluster(tmp_path / "new", {"plan.layer_deadline_s": 20.0})
     assert load(layout.file).plan.patience is None
