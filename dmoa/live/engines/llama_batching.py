@@ -112,9 +112,12 @@ class Batching:
     # --- the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while self._prepare():
+        going = True
+        while going:
             try:
-                self._turn()
+                going = self._prepare()
+                if going:
+                    self._turn()
             except Exception as error:  # noqa: BLE001 - a bug must not leave callers waiting for ever
                 _log.exception("the engine's thread failed")
                 self._fail_all(f"the engine failed: {type(error).__name__}: {error}")
@@ -290,14 +293,16 @@ class Batching:
             job.end()
 
     def _fail_all(self, why: str) -> None:
-        for job in list(self._working):
-            if job.held is not None:
-                self._cache.drop(job.held)
-            self._working.remove(job)
-            job.fail(EngineError(why))
         with self._condition:
-            self._ahead.clear()
-            self._reading_ahead = False
+            for job in self._working:
+                if job.held is not None:
+                    self._cache.drop(job.held)
+            failed = [*self._working, *self._waiting, *self._beside]
+            for jobs in (self._working, self._waiting, self._beside, self._ahead):
+                jobs.clear()
+            self._alone, self._reading_ahead = None, False
+        for job in failed:
+            job.fail(EngineError(why))
 
 
 def _held(job: Job) -> Held:
