@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from dmoa.gateway.chat import Question
+from dmoa.gateway.logprobs import chat_logprobs
 from dmoa.live.door import Ended, LayerJoined, PromptView, Proposal, Ticket
 
 
@@ -73,7 +74,7 @@ class Reply:
             "index": 0,
             "message": message,
             "finish_reason": _reason(ended),
-            "logprobs": None,
+            "logprobs": chat_logprobs(ended.scores) if ended.scores else None,
         }
         return {
             **self._head,
@@ -85,20 +86,28 @@ class Reply:
 
     def chunk(self, delta: dict[str, str], told: dict[str, Any] | None = None) -> bytes:
         """Give a piece of a stream; ``told`` is what ordinary clients do not read."""
-        return self._chunk(delta, None, told)
+        return self._chunk(delta, told=told)
 
     def last_chunks(self, ended: Ended, view: PromptView | None) -> list[bytes]:
         """Give the end of a stream."""
-        chunks = [self._chunk({}, _reason(ended), self._told(view))]
+        chunks = []
+        if ended.scores:
+            # An engine tells them with its last word: they come together, before the reason.
+            chunks.append(self._chunk({"content": ""}, logprobs=chat_logprobs(ended.scores)))
+        chunks.append(self._chunk({}, _reason(ended), self._told(view)))
         if self._question.include_usage:
             usage = {"choices": [], "usage": _usage(ended, view)}
             chunks.append(event({**self._head, "object": "chat.completion.chunk", **usage}))
         return chunks
 
     def _chunk(
-        self, delta: dict[str, str], reason: str | None, told: dict[str, Any] | None
+        self,
+        delta: dict[str, str],
+        reason: str | None = None,
+        told: dict[str, Any] | None = None,
+        logprobs: dict[str, Any] | None = None,
     ) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
+        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
         body = {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
         if self._question.include_usage:
             body["usage"] = None

@@ -18,10 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dmoa.gateway.answers import describe
 from dmoa.gateway.auth import Guard
-from dmoa.gateway.chat import LOCAL, NETWORK
+from dmoa.gateway.bodies import LOCAL, NETWORK
 from dmoa.gateway.completions import Completions
 from dmoa.gateway.errors import ApiError, json_response, retry_after
 from dmoa.gateway.limits import GatewayLimits
+from dmoa.gateway.readings import Readings
 from dmoa.live.door import Door
 
 #: What tells that the process lives is for everybody.
@@ -42,10 +43,12 @@ def make_app(
     limits = limits or GatewayLimits()
     guard, closing = Guard(keys), asyncio.Event()
     views = _Views(door, limits)
-    completions = Completions(door, limits, closing)
+    completions, readings = Completions(door, limits, closing), Readings(door, limits)
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", completions.answer, methods=["POST"]),
+            Route("/v1/completions", readings.complete, methods=["POST"]),
+            Route("/v1/embeddings", readings.embed, methods=["POST"]),
             Route("/v1/models", views.models),
             Route("/v1/models/{name}", views.model),
             Route("/v1/dmoa/status", views.status),
@@ -79,7 +82,12 @@ class _Views:
         }
 
     def _model(self, name: str, meaning: str) -> dict[str, Any]:
-        told = {"node": self._door.name, "model": self._door.model, "meaning": meaning}
+        told = {
+            "node": self._door.name,
+            "model": self._door.model,
+            "meaning": meaning,
+            "capabilities": self._door.status().capabilities,
+        }
         common = {"object": "model", "created": self._born, "owned_by": "dmoa"}
         return {"id": name, **common, "dmoa": told}
 

@@ -7,12 +7,23 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from dmoa.core.messages import Options, Turn
-from dmoa.gateway.errors import ApiError
+from dmoa.gateway.bodies import (
+    BEAMS,
+    LOCAL,
+    NETWORK,
+    bad,
+    check_model,
+    convert,
+    ignored,
+    kind_of,
+    read_object,
+    refuse_unsupported,
+    shown,
+)
 
 T = TypeVar("T")
 
-NETWORK, LOCAL = "dmoa", "dmoa:local"
-MESSAGES_MAX, STOPS_MAX, IGNORED_NAMED_MAX = 10_000, 16, 20
+MESSAGES_MAX, STOPS_MAX = 10_000, 16
 #: The longest that a user may wait: a week, as long as a journal remembers.
 TIMEOUT_MAX_S = 7 * 86400
 
@@ -28,13 +39,14 @@ Stops = Annotated[list[Stop], msgspec.Meta(max_length=STOPS_MAX)]
 Grammar = Annotated[str, msgspec.Meta(min_length=1, max_length=100_000)]
 Layers = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Proposers = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+TopLogprobs = Annotated[int, msgspec.Meta(ge=0, le=20)]
 Timeout = Annotated[float, msgspec.Meta(gt=0, le=TIMEOUT_MAX_S)]
 
 #: What changes the meaning of a request and is not done here, with the values that ask for
 #: nothing; null asks for nothing anywhere.
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
+    **BEAMS,
     "audio": (),
-    "best_of": (1,),
     "echo": (False,),
     "frequency_penalty": (0,),
     "function_call": ("none", "auto"),
@@ -46,7 +58,6 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "ignore_eos": (False,),
     "json_schema": (),
     "logit_bias": ({}, []),
-    "logprobs": (False,),
     "mirostat": (0,),
     "modalities": (["text"],),
     "n": (1,),
@@ -58,7 +69,6 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "suffix": ("",),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
-    "top_logprobs": (0,),
     "typical_p": (1,),
     "web_search_options": (),
 }
@@ -99,6 +109,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     min_p: MinP | None = None
     repeat_penalty: RepeatPenalty | None = None
     grammar: Grammar | None = None
+    logprobs: bool | None = None
+    top_logprobs: TopLogprobs | None = None
     dmoa: Own | None = None
 
 
@@ -127,30 +139,18 @@ def read_question(body: bytes) -> Question:
     >>> asked.text, asked.options.seed, asked.model
     ('Why?', 7, 'dmoa')
     """
-    raw = _read_object(body)
-    for name, harmless in UNSUPPORTED.items():
-        value = raw.get(name)
-        if value is not None and value not in harmless:
-            only = f"; only {msgspec.json.encode(harmless[0]).decode()} is" if harmless else ""
-            raise _bad(name, f"{name} is not supported here{only}; leave it out", "unsupported")
-    request = _convert(raw)
-    if request.model not in {NETWORK, LOCAL}:
-        raise ApiError(
-            404,
-            f"there is no model {_shown(request.model)}; known are {NETWORK!r} (the network) and "
-            f"{LOCAL!r} (this node's model alone)",
-            code="model_not_found",
-            param="model",
-        )
+    raw = read_object(body)
+    refuse_unsupported(raw, UNSUPPORTED)
+    request = convert(raw, ChatRequest, "messages", "give a list of messages")
+    check_model(request.model)
     own = request.dmoa or Own()
     turns = [_turn(index, message) for index, message in enumerate(request.messages)]
     last = turns.pop()
     where = f"messages[{len(turns)}]"
     if last.role != "user":
-        raise _bad(f"{where}.role", f"the last message must be the user's, not {last.role!r}")
+        raise bad(f"{where}.role", f"the last message must be the user's, not {last.role!r}")
     if not last.text.strip():
-        raise _bad(f"{where}.content", "the question is empty; give some text")
-    known = {*ChatRequest.__struct_fields__, *UNSUPPORTED}
+        raise bad(f"{where}.content", "the question is empty; give some text")
     return Question(
         text=last.text,
         options=_options(request, own, tuple(turns)),
@@ -160,33 +160,8 @@ def read_question(body: bytes) -> Question:
         timeout_s=own.timeout_s,
         stream=bool(request.stream),
         include_usage=request.stream_options is not None and request.stream_options.include_usage,
-        ignored=tuple(name[:100] for name in raw if name not in known)[:IGNORED_NAMED_MAX],
+        ignored=ignored(raw, {*ChatRequest.__struct_fields__, *UNSUPPORTED}),
     )
-
-
-def _read_object(body: bytes) -> dict[str, Any]:
-    try:
-        raw = msgspec.json.decode(body)
-    except UnicodeDecodeError as error:
-        problem = f"the body is not UTF-8 (byte {error.start})"
-    except (msgspec.DecodeError, RecursionError) as error:
-        problem = f"the body is not JSON ({error})"
-    else:
-        if isinstance(raw, dict):
-            return raw
-        problem = "the body is not a JSON object"
-    raise ApiError(400, f"{problem}; send a JSON object in UTF-8", code="invalid_json")
-
-
-def _convert(raw: dict[str, Any]) -> ChatRequest:
-    try:
-        return msgspec.convert(raw, ChatRequest)
-    except msgspec.ValidationError as error:
-        problem, _, where = str(error).partition(" - at `$")
-        param = where.strip("`.")
-        if not param and "missing required" in problem:
-            raise _bad("messages", "messages is missing; give a list of messages") from None
-        raise _bad(param, f"{param}: {problem[0].lower()}{problem[1:]}") from None
 
 
 def _turn(index: int, message: dict[str, Any]) -> Turn:
@@ -195,9 +170,9 @@ def _turn(index: int, message: dict[str, Any]) -> Turn:
     if role == "developer":  # the newer name of the same
         role = "system"
     if role not in ("system", "user", "assistant"):
-        raise _bad(f"{where}.role", f"expected system, user or assistant, not {_shown(role)}")
+        raise bad(f"{where}.role", f"expected system, user or assistant, not {shown(role)}")
     if message.get("tool_calls") or message.get("function_call"):
-        raise _bad(f"{where}.tool_calls", "tools are not supported here")
+        raise bad(f"{where}.tool_calls", "tools are not supported here")
     return Turn(role, _text(f"{where}.content", message.get("content"), role))
 
 
@@ -207,33 +182,24 @@ def _text(where: str, content: object, role: Literal["system", "user", "assistan
     if content is None and role == "assistant":
         return ""
     if not isinstance(content, list):
-        raise _bad(where, f"expected a text or a list of text parts, not {_kind(content)}")
+        raise bad(where, f"expected a text or a list of text parts, not {kind_of(content)}")
     texts = []
     for index, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, dict) else _kind(part)
+        kind = part.get("type") if isinstance(part, dict) else kind_of(part)
         text = part.get("text") if isinstance(part, dict) else None
         if kind != "text" or not isinstance(text, str):
-            raise _bad(
+            raise bad(
                 f"{where}[{index}]", f"only parts of type 'text' are understood, not {kind!r}"
             )
         texts.append(text)
     return "\n".join(texts)
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}…"
-
-
-def _kind(value: object) -> str:
-    return "null" if value is None else type(value).__name__
-
-
 def _layers(request: ChatRequest, own: Own) -> int | None:
     if request.model != LOCAL:
         return own.layers
     if own.layers:
-        raise _bad(
+        raise bad(
             "dmoa.layers", f"{LOCAL!r} has no layers of proposals; ask {NETWORK!r}, or leave it out"
         )
     return 0
@@ -252,15 +218,20 @@ def _options(request: ChatRequest, own: Own, history: tuple[Turn, ...]) -> Optio
         seed=request.seed,
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         grammar=_one("dmoa.grammar", request.grammar, own.grammar),
+        logprobs=_logprobs(request),
     )
+
+
+def _logprobs(request: ChatRequest) -> int | None:
+    """Give how many of the likeliest tokens to tell beside each of the answer; None: tell none."""
+    if request.logprobs:
+        return request.top_logprobs or 0
+    if request.top_logprobs:
+        raise bad("top_logprobs", 'top_logprobs needs "logprobs": true')
+    return None
 
 
 def _one(name: str, first: T | None, second: T | None) -> T | None:
     if first is not None and second is not None and first != second:
-        raise _bad(name, f"{name} is given twice, with different values; give it once")
+        raise bad(name, f"{name} is given twice, with different values; give it once")
     return second if first is None else first
-
-
-def _bad(param: str, message: str, code: str = "invalid_value") -> ApiError:
-    told = message if param in message or not param else f"{param}: {message}"
-    return ApiError(400, told, code=code, param=param or None)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any
 
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from dmoa.errors import DmoaError
 from dmoa.gateway.answers import DONE, Reply, event, progress_line, rest_of, tell
+from dmoa.gateway.bodies import read_body
 from dmoa.gateway.chat import Question, read_question
 from dmoa.gateway.errors import (
     ApiError,
@@ -24,6 +25,7 @@ from dmoa.gateway.errors import (
     refused,
     stopping,
 )
+from dmoa.gateway.leaving import drop, unless_gone
 from dmoa.gateway.limits import GatewayLimits
 from dmoa.live.door import Door, Ended, LayerJoined, Progress, Proposal, Refused, Ticket, Token
 
@@ -39,39 +41,18 @@ class Completions:
     async def answer(self, request: Request) -> Response:
         """Answer a request."""
         key = _idempotency_key(request)
-        question = read_question(await self._read_body(request))
+        question = read_question(await read_body(request, self._limits))
         ticket = await self._submit(question, key)
         reply = Reply(question, ticket)
         headers = {"X-Dmoa-Prompt-Id": ticket.id}
         if question.stream:
             return _Stream(self._stream(reply, ticket), self._limits, headers)
-        ended = await _unless_gone(request, self._end_of(ticket))
+        ended = await unless_gone(request, self._end_of(ticket))
         if ended is None:  # the client is gone, so nobody reads this
             return Response(status_code=499)
         if ended.state != "answered":
             raise ended_badly(ticket.id, ended)
         return json_response(reply.whole(ended, self._door.find(ticket.id)), headers=headers)
-
-    async def _read_body(self, request: Request) -> bytes:
-        limit = self._limits.body_bytes_max
-        declared = request.headers.get("content-length", "0")
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._limits.body_timeout_s):
-                if not declared.isdecimal() or int(declared) > limit:
-                    raise _too_large(limit)
-                async for piece in request.stream():
-                    body += piece
-                    if len(body) > limit:
-                        raise _too_large(limit)
-        except TimeoutError:
-            waited = f"{self._limits.body_timeout_s:g} s"
-            raise ApiError(
-                408, f"the body did not arrive within {waited}; send it again", code="slow_body"
-            ) from None
-        except ClientDisconnect:
-            raise ApiError(400, "the body is not complete", code="invalid_json") from None
-        return bytes(body)
 
     async def _submit(self, question: Question, key: str | None) -> Ticket:
         try:
@@ -151,7 +132,7 @@ class Completions:
                 if isinstance(happened, Ended):
                     return
         finally:
-            await _drop(closing, coming)
+            await drop(closing, coming)
             if (close := getattr(progress, "aclose", None)) is not None:
                 await close()
 
@@ -200,38 +181,9 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
-def _too_large(limit: int) -> ApiError:
-    return ApiError(
-        413, f"the body is larger than {limit:,} bytes; send less", code="body_too_large"
-    )
-
-
 async def _next(coming: Awaitable[Progress]) -> Progress | None:
     """Await the next event; None after the last, which no task may raise as an exception."""
     try:
         return await coming
     except StopAsyncIteration:
         return None
-
-
-async def _unless_gone(request: Request, waiting: Coroutine[Any, Any, Ended]) -> Ended | None:
-    """Await something while the client is there; None if it goes."""
-    wanted = asyncio.ensure_future(waiting)
-    gone = asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait({wanted, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return await wanted if wanted.done() else None
-    finally:
-        await _drop(wanted, gone)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _drop(*futures: asyncio.Future[Any] | None) -> None:
-    pending = [future for future in futures if future is not None and not future.done()]
-    for future in pending:
-        future.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from dmoa.errors import DmoaError, InvariantError, ScenarioError
+from dmoa.errors import DmoaError, EngineError, InvariantError, ScenarioError
 from dmoa.live.door import Ended, NodeStatus, Refused
 
 #: What a client is told of an error's kind, by its status.
@@ -90,6 +90,16 @@ def not_accepted(error: DmoaError) -> ApiError:
     if isinstance(error, ScenarioError) and "/" not in error.path:
         return ApiError(400, str(error), code="bad_request", param=error.path or None)
     return ApiError(503, str(error), code="unavailable", headers=retry_after(5))
+
+
+def engine_failed(error: EngineError, status: NodeStatus) -> ApiError:
+    """Say that the engine failed on a text (502), or was stopped with the node (503)."""
+    if status.state != "ready":
+        headers = retry_after(5)
+        return ApiError(503, f"the node is {status.state}", code="not_ready", headers=headers)
+    # It would fail again: whether to ask once more is for the user to decide.
+    headers = {"X-Should-Retry": "false"}
+    return ApiError(502, str(error), code="engine_failed", headers=headers)
 
 
 def ended_badly(prompt_id: str, ended: Ended) -> ApiError:

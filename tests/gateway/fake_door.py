@@ -6,7 +6,7 @@ Its texts say `[scripted]`, because no language model wrote them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from dmoa.core.messages import Options
 from dmoa.errors import ScenarioError
@@ -23,7 +23,9 @@ from dmoa.live.door import (
     Ticket,
     Token,
 )
+from dmoa.live.engines.base import Capabilities, Embedding, TokenScore
 
+CAPABILITIES = Capabilities(slots=2, grammar=True, logprobs=True, embeddings=True, prefill=True)
 ANSWER = "[scripted] Because of Rayleigh scattering."
 
 
@@ -39,6 +41,8 @@ class FakeDoor:
         self.events: list[Progress | Pause] = full_script()
         self.asked: list[dict[str, object]] = []
         self.refusal: Exception | None = None
+        self.reading: Pause | None = None
+        self.dropped = 0
         self.not_ready = ""
         self.state = "ready"
         self.following = 0
@@ -114,6 +118,27 @@ class FakeDoor:
         finally:
             self.following -= 1
 
+    async def score(
+        self, texts: Sequence[str | Sequence[int]], *, top: int
+    ) -> list[tuple[TokenScore, ...]]:
+        await self._read("score", texts, top)
+        return [_scores(text, top) for text in texts]
+
+    async def embed(self, texts: Sequence[str]) -> list[Embedding]:
+        await self._read("embed", texts)
+        return [Embedding([0.6, -0.8], len(text.split())) for text in texts]
+
+    async def _read(self, *asked: object) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.asked.append({"reading": asked})
+        if self.reading is not None:
+            try:
+                await self.reading.over.wait()
+            except asyncio.CancelledError:
+                self.dropped += 1
+                raise
+
     def status(self) -> NodeStatus:
         return status(self.name, model=self.model, state=self.state)
 
@@ -181,7 +206,18 @@ def status(name: str, *, model: str = "scripted", state: str = "ready") -> NodeS
         ignored={},
         layers=1,
         proposers=2,
+        capabilities=CAPABILITIES,
     )
+
+
+def _scores(text: str | Sequence[int], top: int) -> tuple[TokenScore, ...]:
+    """Score a text whose tokens are its words, or its numbers; the likeliest after it is `.`."""
+    tokens = text.split(" ") if isinstance(text, str) else [f"<{token}>" for token in text]
+    words = [f" {token}" if place else token for place, token in enumerate(tokens)]
+    likely = tuple((f" top{rank}".encode(), -0.125 - rank) for rank in range(top))
+    known = [TokenScore(word.encode(), -2.0, likely) for word in words[1:]]
+    end = ((b".", -0.5), *likely[1:])[:top]
+    return (TokenScore(words[0].encode(), None), *known, TokenScore(b".", -0.5, end))
 
 
 def queue_full() -> Refused:

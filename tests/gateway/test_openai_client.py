@@ -7,7 +7,9 @@ import pytest
 from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
+from dmoa.core.messages import Options
 from dmoa.live.door import Ended
+from dmoa.live.engines.base import TokenScore
 from tests.gateway.conftest import OpenDoor, Opens
 from tests.gateway.fake_door import ANSWER, FakeDoor, queue_full
 
@@ -59,9 +61,66 @@ def test_a_stream_without_usage_has_none(openai_client: OpenAI) -> None:
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
+SCORES = (
+    TokenScore(b"[scripted]", -0.25, ((b"[scripted]", -0.25), (b" No", -1.5))),
+    TokenScore(b" Be", -2.0, ((b" Be", -2.0), (b" No", -2.5))),
+)
+
+
+def scored(place: OpenDoor) -> None:
+    place.door.events[-1] = Ended(state="answered", answer=ANSWER, scores=SCORES)
+
+
+def test_log_probabilities(openai_client: OpenAI, place: OpenDoor) -> None:
+    scored(place)
+    answer = openai_client.chat.completions.create(
+        model="dmoa", messages=WHY, logprobs=True, top_logprobs=2
+    )
+    assert isinstance(options := place.door.asked[0]["options"], Options)
+    assert options.logprobs == 2
+    told = answer.choices[0].logprobs
+    assert told is not None
+    assert told.content is not None
+    assert [(each.token, each.logprob) for each in told.content] == [
+        ("[scripted]", -0.25),
+        (" Be", -2.0),
+    ]
+    assert bytes(told.content[1].bytes or ()) == b" Be"
+    assert [top.token for top in told.content[1].top_logprobs] == [" Be", " No"]
+
+
+def test_log_probabilities_of_a_stream(openai_client: OpenAI, place: OpenDoor) -> None:
+    scored(place)
+    chunks = list(
+        openai_client.chat.completions.create(
+            model="dmoa:local", messages=WHY, logprobs=True, stream=True
+        )
+    )
+    told = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices[0].logprobs]
+    assert [len(each.content or ()) for each in told] == [2]
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    texts = [chunk.choices[0].delta.content or "" for chunk in chunks]
+    assert "".join(texts) == ANSWER
+
+
+def test_without_log_probabilities_there_are_none(openai_client: OpenAI) -> None:
+    answer = openai_client.chat.completions.create(model="dmoa", messages=WHY)
+    assert answer.choices[0].logprobs is None
+
+
 def test_the_models(openai_client: OpenAI) -> None:
     assert [model.id for model in openai_client.models.list()] == ["dmoa", "dmoa:local"]
-    assert openai_client.models.retrieve("dmoa:local").owned_by == "dmoa"
+    local = openai_client.models.retrieve("dmoa:local")
+    assert local.owned_by == "dmoa"
+    assert local.model_extra is not None
+    assert local.model_extra["dmoa"]["capabilities"] == {
+        "slots": 2,
+        "grammar": True,
+        "logprobs": True,
+        "embeddings": True,
+        "prefill": True,
+        "beams": False,
+    }
     with pytest.raises(openai.NotFoundError, match="gpt-4"):
         openai_client.models.retrieve("gpt-4")
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dmoa.core.messages import Options, Turn
 from dmoa.gateway import chat
+from dmoa.gateway.bodies import BEAMS, IGNORED_NAMED_MAX
 from dmoa.gateway.chat import Question, read_question
 from dmoa.gateway.errors import ApiError
 
@@ -83,7 +84,7 @@ def test_the_local_model_has_no_layers() -> None:
 def test_the_ranges_are_those_of_the_options() -> None:
     own = typing.get_type_hints(chat.ChatRequest, include_extras=True)
     for name, annotation in typing.get_type_hints(Options, include_extras=True).items():
-        if name in own and name not in {"stop", "grammar"}:
+        if name in own and name not in {"stop", "grammar", "logprobs"}:
             assert own[name] == annotation, name
 
 
@@ -94,8 +95,6 @@ def test_the_ranges_are_those_of_the_options() -> None:
         ("tool_choice", "required"),
         ("functions", [{}]),
         ("response_format", {"type": "json_schema", "json_schema": {}}),
-        ("logprobs", True),
-        ("top_logprobs", 3),
         ("logit_bias", {"1": 5}),
         ("presence_penalty", 0.5),
         ("n", 2),
@@ -110,6 +109,21 @@ def test_what_changes_the_meaning_and_is_not_supported_is_refused(name: str, val
     assert name in error.message
 
 
+@pytest.mark.parametrize("name", BEAMS)
+def test_beams_are_refused_by_their_name_as_no_engine_has_them(name: str) -> None:
+    error = refused(**{name: 4})
+    assert (error.status, error.param, error.code) == (400, name, "unsupported")
+    assert "any engine of dmoa yet" in error.message
+    assert read(**{name: None}).ignored == ()
+
+
+def test_log_probabilities_are_asked_for_in_the_words_of_openai() -> None:
+    assert read().options.logprobs is None
+    assert read(logprobs=False, top_logprobs=0).options.logprobs is None
+    assert read(logprobs=True).options.logprobs == 0
+    assert read(logprobs=True, top_logprobs=20).options.logprobs == 20
+
+
 def test_what_asks_for_nothing_is_accepted() -> None:
     asked = read(
         n=1, tools=[], tool_choice="auto", logprobs=False, presence_penalty=0, logit_bias=None,
@@ -120,7 +134,7 @@ def test_what_asks_for_nothing_is_accepted() -> None:
 
 def test_what_is_not_known_is_ignored_and_named() -> None:
     assert read(user="me", store=True, metadata={}).ignored == ("user", "store", "metadata")
-    assert len(read(**{f"x{i}": i for i in range(100)}).ignored) == chat.IGNORED_NAMED_MAX
+    assert len(read(**{f"x{i}": i for i in range(100)}).ignored) == IGNORED_NAMED_MAX
 
 
 @pytest.mark.parametrize(
@@ -157,6 +171,9 @@ def test_what_is_not_known_is_ignored_and_named() -> None:
         ({"stop": [""]}, "stop[0]"),
         ({"stop": ["x"] * 17}, "stop"),
         ({"stream": "yes"}, "stream"),
+        ({"logprobs": 1}, "logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"top_logprobs": 3}, "top_logprobs"),
         ({"dmoa": {"layers": -1}}, "dmoa.layers"),
         ({"dmoa": {"layer": 1}}, "dmoa"),
         ({"dmoa": {"timeout_s": 0}}, "dmoa.timeout_s"),
