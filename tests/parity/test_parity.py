@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 from dmoa import simulate
-from dmoa.core import PeerFound, PeerLost, PromptArrived, ServiceEnded, StartService
+from dmoa.core import PeerFound, PeerLost, Prefill, PromptArrived, ServiceEnded, StartService
 from dmoa.live.engines.scripted import Scripted
 from dmoa.scenario import from_dict, resolve
+from dmoa.study import replay
 from dmoa.trace import read_trace
 from tests.live.overlay import live_overlay
 from tests.live.wires import until
@@ -35,6 +36,11 @@ SCENARIOS = {
         "overlay": {"topology": "star", "nodes": 4},
         "plan": {"layers": 2, "proposers": 1},
         "run": {"seed": 2215, "replications": 1},
+    },
+    "overlap": {
+        "overlay": {"topology": "complete", "nodes": 4},
+        "plan": {"layers": 1, "proposers": 2, "overlap": True},
+        "run": {"seed": 6099, "replications": 1},
     },
 }
 COMMON = {
@@ -94,6 +100,10 @@ def test_both_drivers_get_the_same_actions_from_every_node(name, tmp_path):
     simulate(setup.scenario, trace=tmp_path / "simulated.trace")
     entries = list(read_trace(tmp_path / "simulated.trace")[1])
     assert gap_s(entries) > APART_S, "choose another seed"
+    overlap = any(
+        isinstance(action, Prefill) for *_, actions, _, _, _, _ in entries for action in actions
+    )
+    assert overlap is setup.scenario.plan.overlap
     started = {
         (node, action.task): time_s
         for time_s, node, _, actions, *_ in entries
@@ -139,3 +149,4 @@ def test_both_drivers_get_the_same_actions_from_every_node(name, tmp_path):
         if heard(lived) == heard(simulated):
             break
     assert lived == simulated
+    assert replay(tmp_path / "simulated.trace").agrees
