@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from dmoa.core import Options
 from dmoa.errors import EngineError, ScenarioError
 from dmoa.live.admission import require
 from dmoa.live.door import Refused
@@ -97,8 +96,11 @@ class Readings:
                 raise EngineError("the reading was cancelled")
             try:
                 made.append(read(text, cancelled))
-            except EngineError as error:
-                self._check_length(f"{path}[{place}]", text, error)
+            except ScenarioError as error:
+                raise ScenarioError(
+                    error.problem, path=f"{path}[{place}]", remedy=error.remedy
+                ) from error
+            except EngineError:
                 raise
             except Exception as error:
                 # Whatever a model or its binding may raise must not look like a bug of the door.
@@ -107,13 +109,3 @@ class Readings:
                 raise EngineError(problem) from error
         self._last_s = time.monotonic() - began_s
         return made
-
-    def _check_length(self, where: str, text: Text, error: EngineError) -> None:
-        """See whether an engine failed on a text because it is too long, which is no failure."""
-        # A text that stands alone has a few tokens less than a prompt, so only the engine knows
-        # beforehand whether it fits.
-        tokens = self._engine.count_tokens(text, Options()) if isinstance(text, str) else len(text)
-        if tokens > self._engine.context_tokens:
-            raise ScenarioError(
-                str(error), path=where, remedy="shorten it, or give the node more context_tokens"
-            ) from error

@@ -115,6 +115,13 @@ def test_the_log_probabilities_of_a_text(prompt: Any) -> None:
     }
 
 
+def test_a_model_may_begin_every_text_with_a_token_of_its_own() -> None:
+    scored_from_the_first = {"tokens": ["So", "."], "token_logprobs": [-3.0, -0.25]}
+    choice = {"logprobs": scored_from_the_first}
+    found, _ = score(said(choices=[choice], usage={"prompt_tokens": 1}))
+    assert [each.logprob for each in found] == [-3.0, -0.25]
+
+
 @pytest.mark.parametrize(
     "logprobs",
     [

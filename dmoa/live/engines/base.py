@@ -181,6 +181,7 @@ class Engine(Protocol):
             One for each token of the text, then one for the likeliest token after it.
 
         Raises:
+            ScenarioError: It is empty, too long, or not in the model's vocabulary.
             EngineError: It cannot be done here; the message says what can.
         """
         ...
@@ -189,6 +190,7 @@ class Engine(Protocol):
         """Turn a text into a vector.
 
         Raises:
+            ScenarioError: It is empty or too long.
             EngineError: It cannot be done here; the message says what can.
         """
         ...

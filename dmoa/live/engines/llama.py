@@ -12,7 +12,7 @@ import numpy as np
 
 from dmoa.core import Options, TaskId, Turn
 from dmoa.core.streams import derive
-from dmoa.errors import EngineError
+from dmoa.errors import EngineError, ScenarioError
 from dmoa.live.cores import cores
 from dmoa.live.engines import templates
 from dmoa.live.engines.base import (
@@ -211,7 +211,8 @@ class Llama:
         """Tell the log-probability of every token of a text, then the likeliest token after it.
 
         Raises:
-            EngineError: It is empty, does not fit, or has tokens that the model does not know.
+            ScenarioError: It is empty, does not fit, or has tokens that the model does not know.
+            EngineError: llama.cpp failed, or it was cancelled.
         """
         if not 0 <= top <= TOP_MAX:
             raise EngineError(f"at each place 0 to {TOP_MAX} likeliest tokens can be told")
@@ -228,7 +229,8 @@ class Llama:
         """Turn a text into a vector: the mean of its tokens' last hidden states, of length one.
 
         Raises:
-            EngineError: It is empty, or does not fit.
+            ScenarioError: It is empty, or does not fit.
+            EngineError: llama.cpp failed, or it was cancelled.
         """
         with self._reading:
             self._check_open()
@@ -268,16 +270,17 @@ class Llama:
             tokens = list(text)
             strange = [token for token in tokens if not 0 <= token < model.words]
             if strange:
-                raise EngineError(
+                raise ScenarioError(
                     f"{strange[0]} is no token of {self.model}, whose vocabulary has "
-                    f"{model.words:,}; tokenize with this model"
+                    f"{model.words:,}",
+                    remedy="tokenize with this model",
                 )
         if len(tokens) == given:
-            raise EngineError("the text is empty; give at least one token")
+            raise ScenarioError("the text is empty", remedy="give at least one token")
         if len(tokens) > self.context_tokens:
-            raise EngineError(
-                f"the text has {len(tokens):,} tokens, but the context has "
-                f"{self.context_tokens:,}; shorten it or raise context_tokens"
+            raise ScenarioError(
+                f"the text has {len(tokens):,} tokens, but the context has {self.context_tokens:,}",
+                remedy="shorten it, or raise context_tokens",
             )
         return tokens, given
 

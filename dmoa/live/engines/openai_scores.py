@@ -56,9 +56,6 @@ class _Likely(msgspec.Struct, frozen=True):
     logprob: float
     bytes: list[Byte] | None = None
 
-    def encoded(self) -> bytes:
-        return token_bytes(self.token) if self.bytes is None else bytes(self.bytes)
-
 
 class _Scored(_Likely, frozen=True):
     top_logprobs: list[_Likely] = []
@@ -78,10 +75,15 @@ class _Choice(msgspec.Struct, frozen=True):
     logprobs: _Legacy | None = None
 
 
+class _Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int | None = None
+
+
 class Completion(msgspec.Struct, frozen=True):
     """The answer to a legacy completion."""
 
     choices: list[_Choice] = []
+    usage: _Usage | None = None
 
     def scores(self) -> tuple[TokenScore, ...]:
         """Give the log-probabilities of an echoed prompt; empty if the server does not tell them.
@@ -94,8 +96,11 @@ class Completion(msgspec.Struct, frozen=True):
         told = self.choices[0].logprobs if self.choices else None
         if told is None or len(told.tokens) != len(told.token_logprobs):
             return ()
-        # Servers that do not echo tell of the one token that they generated.
-        if len(told.tokens) < 2 or told.token_logprobs[0] is not None:
+        # Servers that do not echo tell of the one token that they generated. The first token of
+        # a text has no log-probability, unless the model begins every text with one of its own.
+        counted = None if self.usage is None else self.usage.prompt_tokens
+        echoed = told.token_logprobs[:1] == [None] or len(told.tokens) - 1 == counted
+        if len(told.tokens) < 2 or not echoed:
             return ()
         tops = told.top_logprobs or []
         return tuple(
@@ -108,10 +113,6 @@ class Completion(msgspec.Struct, frozen=True):
 
 class _Vector(msgspec.Struct, frozen=True):
     embedding: list[float]
-
-
-class _Usage(msgspec.Struct, frozen=True):
-    prompt_tokens: int | None = None
 
 
 class Vectors(msgspec.Struct, frozen=True):
@@ -156,9 +157,9 @@ def read_scores(told: Any) -> list[TokenScore]:
         ) from error
     return [
         TokenScore(
-            each.encoded(),
+            _encoded(each),
             each.logprob,
-            tuple((likely.encoded(), likely.logprob) for likely in each.top_logprobs),
+            tuple((_encoded(likely), likely.logprob) for likely in each.top_logprobs),
         )
         for each in content or ()
     ]
@@ -181,6 +182,10 @@ def token_bytes(token: str) -> bytes:
         except UnicodeError:
             pass  # a token that only looks so
     return token.encode("utf-8", "replace")
+
+
+def _encoded(told: _Likely) -> bytes:
+    return token_bytes(told.token) if told.bytes is None else bytes(told.bytes)
 
 
 def _ranked(tops: list[dict[str, float] | None]) -> tuple[tuple[bytes, float], ...]:
