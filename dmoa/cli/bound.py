@@ -10,6 +10,8 @@ from dmoa.cli import options
 from dmoa.cli.output import console, number, print_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from dmoa.scenario import Scenario, Setup
     from dmoa.study import Bound
 
@@ -39,15 +41,32 @@ def _show(setup: Setup, limit: Bound) -> None:
     out = console()
     out.print(tables.title(setup), style="bold", soft_wrap=True)
     out.print(tables.limits_table(limit))
-    out.print(tables.why(setup, limit))
+    out.print(tables.why(limit))
     out.print(limit.sufficient.text)
-    table = tables.plain_table("node", "offered load", "slots", "waiting time (approx.)")
+    shared = ("of capacity",) if setup.shares_processor else ()
+    table = tables.plain_table("node", "offered load", "slots", *shared, "waiting time (approx.)")
     for node in tables.busiest(limit.offered_load):
         waiting = "–" if limit.waiting_time_s is None else f"{number(limit.waiting_time_s[node])} s"
+        share = (f"{100 * limit.saturation[node]:.0f} %",) if shared else ()
         table.add_row(
-            limit.nodes[node], number(limit.offered_load[node]), str(setup.slots[node]), waiting
+            limit.nodes[node],
+            number(limit.offered_load[node]),
+            str(setup.slots[node]),
+            *share,
+            waiting,
         )
     out.print(table)
+    if limit.hosts:
+        out.print(_hosts_table(limit))
     if more := tables.more_nodes(len(limit.nodes)):
         out.print(more)
     tables.print_notes(out, limit.notes)
+
+
+def _hosts_table(limit: Bound) -> Table:
+    from dmoa.cli import tables
+
+    table = tables.plain_table("host", "nodes", "of capacity")
+    for host in sorted(limit.hosts, key=lambda one: -one.saturation)[: tables.NODES_SHOWN_MAX]:
+        table.add_row(host.name, str(len(host.nodes)), f"{100 * host.saturation:.0f} %")
+    return table

@@ -49,7 +49,7 @@ def live_bound(cluster_file: Path, nodes: Sequence[dict[str, Any]]) -> LiveBound
     values = table.get("nodes", {})
     table["nodes"] = {
         name: {
-            **{key: old[key] for key in ("slots", "queue_max") if key in old},
+            **{key: old[key] for key in ("slots", "queue_max", "host") if key in old},
             "service_time_s": measured.get(name) or mean_s,
             **({} if idle else {"arrival_rate_hz": rates.get(name, 0.0)}),
         }

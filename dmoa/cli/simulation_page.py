@@ -65,7 +65,7 @@ def _verdict_lines(result: SimulationResult) -> Iterator[Text]:
     yield Text.assemble(
         (verdict.status.upper(), f"bold {STYLES[verdict.status]}"),
         "  ",
-        tables.why(result.setup, result.theory),
+        tables.why(result.theory),
     )
     yield Text(f"Evidence: {verdict.reason}.", style="dim")
 
@@ -89,12 +89,9 @@ def _theory(result: SimulationResult) -> dict[str, str]:
     limit = result.theory
     if limit.offered_load_max >= 1:
         return {}
-    slots = result.setup.slots
-    shares = [load / count for load, count in zip(limit.offered_load, slots, strict=True)]
-    known = {
-        "utilization": number(sum(shares) / len(shares)),
-        "throughput_hz": number(limit.arrival_rate_hz),
-    }
+    known = {"throughput_hz": number(limit.arrival_rate_hz)}
+    if limit.utilization is not None:
+        known["utilization"] = number(sum(limit.utilization) / len(limit.utilization))
     if limit.waiting_time_s is not None:
         # Known where a task's service does not depend on what it reads: then Λ_i = a_i / α_i.
         tasks_hz = [
@@ -117,7 +114,7 @@ def _interval(estimate: Estimate) -> str:
 
 def _nodes_table(result: SimulationResult) -> Table:
     table = tables.plain_table("node", "offered load", "utilization", "queue length")
-    marked = tables.bottlenecks(result.setup, result.theory)
+    marked = tables.bottlenecks(result.theory)
     marked = marked if len(marked) < len(result.nodes) else []
     for index in tables.busiest([node.offered_load for node in result.nodes]):
         node = result.nodes[index]

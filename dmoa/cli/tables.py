@@ -51,10 +51,13 @@ def plain_table(*columns: str, left: int = 1) -> Table:
 def limits_table(limit: Bound) -> Table:
     """Make the table of critical rates, as `dmoa bound` prints it."""
     table = plain_table("prompts per second and node", "", "of λ*")
-    table.add_row("critical rate λ* (this selection)", number(limit.critical_rate_hz), "100 %")
+    full = "" if limit.single_slot_critical_rate_hz is None else ", all slots busy"
+    label = f"critical rate λ* (this selection{full})"
+    table.add_row(label, number(limit.critical_rate_hz), "100 %")
     rows = (
         ("Theorem 1 (complete overlays)", limit.theorem1_critical_rate_hz),
         ("λ* with the best weights", limit.best_critical_rate_hz),
+        *_further_limits(limit),
         ("arrival rate λ", limit.arrival_rate_hz),
     )
     for label, rate in rows:
@@ -63,29 +66,44 @@ def limits_table(limit: Bound) -> Table:
     return table
 
 
-def why(setup: Setup, limit: Bound) -> str:
+def _further_limits(limit: Bound) -> list[tuple[str, float]]:
+    """List what else limits nodes whose tasks share a processor, or that share a machine."""
+    limits = (
+        ("λ* with one slot", limit.single_slot_critical_rate_hz),
+        ("λ* of the busiest host alone", limit.host_critical_rate_hz),
+    )
+    return [(label, rate) for label, rate in limits if rate is not None]
+
+
+def why(limit: Bound) -> str:
     """Say in a sentence on which side of the critical rate the arrival rate lies, and where."""
     side = "below" if limit.arrival_rate_hz < limit.critical_rate_hz else "not below"
     return (
         f"λ = {number(limit.arrival_rate_hz)} is {side} λ* = {number(limit.critical_rate_hz)} "
-        f"prompts/s per node: {_where(setup, limit)} offered "
+        f"prompts/s per node: {_where(limit)} offered "
         f"{100 * limit.offered_load_max:.0f} % of the work that it can do."
     )
 
 
-def bottlenecks(setup: Setup, limit: Bound) -> list[str]:
-    """Name the nodes with the largest offered load per slot: often one, on a ring all."""
-    shares = [load / slots for load, slots in zip(limit.offered_load, setup.slots, strict=True)]
-    largest = max(shares)
+def bottlenecks(limit: Bound) -> list[str]:
+    """Name the nodes with the largest share of their capacity: often one, on a ring all.
+
+    None where a host saturates before any of its nodes.
+    """
+    if limit.bottleneck not in limit.nodes:
+        return []
+    largest = max(limit.saturation)
     return [
         name
-        for name, share in zip(limit.nodes, shares, strict=True)
+        for name, share in zip(limit.nodes, limit.saturation, strict=True)
         if share >= largest * (1 - TIE)
     ]
 
 
-def _where(setup: Setup, limit: Bound) -> str:
-    nodes = bottlenecks(setup, limit)
+def _where(limit: Bound) -> str:
+    nodes = bottlenecks(limit)
+    if not nodes:
+        return f"the bottleneck, {limit.bottleneck}, is"
     if len(nodes) == len(limit.nodes):
         return "every node is"
     if len(nodes) == 1:

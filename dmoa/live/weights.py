@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dmoa.scenario import Scenario, Setup, resolve, with_values
+from dmoa.scenario.stage_times import stage_times
 
 
 def resolve_weights(scenario: Scenario) -> Setup:
@@ -26,12 +27,13 @@ def resolve_weights(scenario: Scenario) -> Setup:
     adjacency = np.zeros((len(alike.names), len(alike.names)), dtype=bool)
     for index, peers in enumerate(alike.peers):
         adjacency[index, list(peers)] = True
+    times = stage_times(alike)
     inclusion = theory.best_inclusion(
         adjacency,
         np.array(alike.arrival_rate_hz),
         plan.proposers,
-        alike.stage_service_time_s(),
+        times.full_s,
         layers=plan.layers,
-        slots=np.array(alike.slots),
+        slots=times.servers,
     )
     return resolve(scenario, inclusion=inclusion)

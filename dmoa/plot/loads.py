@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmoa.study.loads import capacity
+
 if TYPE_CHECKING:
     from dmoa.scenario import Setup
     from dmoa.trace.meter import Floats
@@ -22,8 +24,11 @@ def overlay_name(setup: Setup) -> str:
 
 
 def saturation(setup: Setup, load: Sequence[float]) -> Floats:
-    """Give each node's offered load by its slots, a_i / slots_i (n,); 1 is the limit."""
-    filled: Floats = np.asarray(load, float) / np.asarray(setup.slots, float)
+    """Give each node's offered load by the load at which it saturates (n,); 1 is the limit.
+
+    That is its slots, where each has a processor of its own.
+    """
+    filled: Floats = np.asarray(load, float) / capacity(setup)
     return filled
 
 

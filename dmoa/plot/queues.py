@@ -123,18 +123,18 @@ def _draw_bands(ax: Axes, middle_s: Floats, queues: Floats) -> None:
 def _draw_theory(ax: Axes, result: SimulationResult, node: int) -> None:
     """Draw the bottleneck's mean queue below the limit, its growth beyond."""
     setup, theory = result.setup, result.theory
-    load, slots = theory.offered_load[node], setup.slots[node]
+    saturation = theory.saturation[node]
     rate_hz, end_s = asked_hz(setup, node), result.tracks[0].end_s
     dashed = {"color": style.VERMILION, "ls": style.THEORY_DASHES, "lw": 1.2, "zorder": 4}
-    if load > slots:
-        growth_hz = rate_hz * (1 - slots / load)
+    if saturation > 1:
+        growth_hz = rate_hz * (1 - 1 / saturation)
         ax.plot(
             [0, end_s],
             [0, growth_hz * end_s],
             **dashed,  # type: ignore[arg-type]  # a style
             label=f"theory: tasks owed to it, + {style.number(growth_hz)}/s",
         )
-    elif load < slots and theory.waiting_time_s is not None:
+    elif saturation < 1 and theory.waiting_time_s is not None:
         mean = rate_hz * theory.waiting_time_s[node]
         ax.axhline(
             mean,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HORIZON_SERVICE_TIMES = 5000
-COMMON_HOST = "host"
+COMMON_HOST = "common"
 """The machine of all nodes that name none."""
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from dmoa.scenario.records import Section, meta
 
 SLOTS_MAX = 1_000_000
-CHUNK_TOKENS = 128
-"""What ``station.chunk_tokens`` is where it is not given."""
+CHUNK_TOKENS = 32
+"""What ``station.chunk_tokens`` is where it is not given: what the engine ``llama`` reads."""
 
 
 class Service(Section, frozen=True):
@@ -88,7 +88,7 @@ class Station(Section, frozen=True):
         Annotated[
             int,
             meta(
-                "prompt tokens read in one turn while other tasks write; absent: 128",
+                "prompt tokens read in one turn while other tasks write; absent: 32",
                 "tokens",
                 ge=1,
                 le=1_000_000,

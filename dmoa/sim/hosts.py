@@ -210,11 +210,11 @@ def _memories(
     recurring = Recurring.of(setup.scenario.plan)
     index = {name: node for node, name in enumerate(setup.names)}
 
-    def memory(token_s: float) -> Memory:
+    def memory(token_s: float, slots: int) -> Memory:
         def recurring_s(task: TaskId) -> float:
             question_tokens = prompt_tokens[index[task.origin]][task.prompt]
             return token_s * recurring.after(task.stage, question_tokens)
 
-        return Memory(recurring_s)
+        return Memory(recurring_s, slots)
 
-    return [memory(token_s) for token_s in input_token_s]
+    return [memory(*own) for own in zip(input_token_s, setup.slots, strict=True)]

@@ -16,8 +16,8 @@ from math import inf
 
 from dmoa.core import Content, TaskId
 
-REMEMBERED_MAX = 1000
-"""Prompts whose beginnings a node remembers to have read: the last ones."""
+KEPT_MAX = 8
+"""Prompts whose beginnings a node remembers beside those of its slots, as the engine ``llama``."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,14 @@ class Memory:
 
     Args:
         recurring_s: task -> what of its prompt recurs in the later tasks of the same prompt, s.
+        slots: tasks that the node serves at once.
     """
 
-    __slots__ = ("_known_s", "_recurring_s")
+    __slots__ = ("_known_s", "_prompts_max", "_recurring_s")
 
-    def __init__(self, recurring_s: Callable[[TaskId], float]) -> None:
+    def __init__(self, recurring_s: Callable[[TaskId], float], slots: int) -> None:
         self._recurring_s = recurring_s
+        self._prompts_max = KEPT_MAX + slots
         self._known_s: dict[tuple[str, int], float] = {}
 
     def known_s(self, task: TaskId) -> float:
@@ -74,7 +76,7 @@ class Memory:
         """Remember that a task's prompt was read."""
         key = task.origin, task.prompt
         self._known_s[key] = max(self._recurring_s(task), self._known_s.pop(key, 0.0))
-        if len(self._known_s) > REMEMBERED_MAX:
+        if len(self._known_s) > self._prompts_max:
             del self._known_s[next(iter(self._known_s))]
 
 

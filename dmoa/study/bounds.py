@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from dmoa import theory
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, Setup, resolve
+from dmoa.scenario.stage_times import StageTimes
+from dmoa.study.loads import best_chances, by_host, chances, crowded, loads
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
     from dmoa.scenario.schema import Plan
 
 Floats = NDArray[np.float64]
-
-DENSE_NODES_MAX = 5000
-"""Overlays up to this size are handled as (n, n) matrices."""
 
 FORMULA_PEERS_MAX = 19
 """The formula for unequal nodes sums over all sets of peers."""
@@ -33,13 +32,28 @@ class Sufficiency(msgspec.Struct, frozen=True):
     text: str
 
 
+class HostLoad(msgspec.Struct, frozen=True):
+    """A machine that several nodes share: its name, its nodes, and how much of it they need."""
+
+    name: str
+    nodes: list[str]
+    saturation: float
+
+
 class Bound(msgspec.Struct, frozen=True):
     """The theory of one scenario. Rates are prompts per second and node, times seconds.
 
     ``critical_rate_hz`` is λ* of this scenario's own selection, ``best_critical_rate_hz`` that of
     the best weights (None where the linear program is too large). ``offered_load`` is in Erlang,
-    in the order of ``nodes``. ``waiting_time_s`` per node and ``sojourn_time_s`` overall are
-    approximations (None where none is known), infinite beyond the limit.
+    in the order of ``nodes``; ``saturation`` is what share of each node's capacity that is, 1 at
+    its limit, and ``offered_load_max`` the largest share of a node or host: the ``bottleneck``,
+    whose name it is (of a host, "host NAME"). ``waiting_time_s`` per node and ``sojourn_time_s``
+    overall are approximations (None where none is known), infinite beyond the limit, and so is
+    ``utilization``, the mean share of slots in service below the limit.
+
+    Where tasks in service share a processor, capacity is counted at full batch, and
+    ``single_slot_critical_rate_hz`` is λ* of the same nodes with one slot. Where nodes share
+    machines, ``hosts`` has their loads and ``host_critical_rate_hz`` is the limit that they set.
     """
 
     critical_rate_hz: float
@@ -53,6 +67,11 @@ class Bound(msgspec.Struct, frozen=True):
     nodes: list[str]
     waiting_time_s: list[float] | None
     sojourn_time_s: float | None
+    saturation: list[float]
+    utilization: list[float] | None
+    single_slot_critical_rate_hz: float | None = None
+    host_critical_rate_hz: float | None = None
+    hosts: list[HostLoad] = []
     notes: list[str] = []
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +113,7 @@ def prepare(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> S
     if scenario.plan.selection == "weighted" and scenario.plan.weights == "best":
         uniform = msgspec.structs.replace(scenario.plan, selection="uniform", weights=None)
         plain = resolve(msgspec.structs.replace(scenario, plan=uniform), graph)
-        return resolve(scenario, graph, inclusion=_best_inclusion(plain))
+        return resolve(scenario, graph, inclusion=best_chances(plain))
     return resolve(scenario, graph)
 
 
@@ -114,85 +133,71 @@ def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bou
     (0.25, 0.8, 'conjectured')
     """
     setup = prepare(scenario, graph)
-    plan = setup.scenario.plan
-    rates, service, slots = _rates(setup), setup.stage_service_time_s(), np.array(setup.slots)
-    chances = _inclusion(setup)
-    load = theory.offered_load(rates, chances, service, plan.layers)
+    plan, rates = setup.scenario.plan, np.array(setup.arrival_rate_hz)
+    inclusion = chances(setup)
+    found = loads(setup, inclusion)
     notes = list(setup.notes)
     try:
-        best = theory.offered_load(rates, _best_inclusion(setup), service, plan.layers)
-        best_critical_rate_hz = theory.critical_rate_hz(rates, best, slots)
+        best_critical_rate_hz = loads(setup, best_chances(setup)).critical_rate_hz
     except ScenarioError as error:
         best_critical_rate_hz = None
         notes.append(f"best weights not computed: {error}")
     if setup.scenario.links.loss or _deadlines(plan) or any(setup.queue_max):
         notes.append("offered loads count every task, also those that are lost, late or refused")
     # Remark 1 takes the slowest; a batch of slots works like a server that many times as fast.
-    slowest = float((np.asarray(service, float) / slots).max())
-    enough = theory.sufficient(plan.layers, plan.proposers, service)
-    waiting, sojourn = _means(setup, rates, chances, service)
+    slowest = float((found.times.full_s / found.times.servers).max())
+    waiting, sojourn = _means(setup, rates, inclusion, found.times.alone_s)
     return Bound(
-        critical_rate_hz=theory.critical_rate_hz(rates, load, slots),
+        critical_rate_hz=found.critical_rate_hz,
         theorem1_critical_rate_hz=theory.theorem1_critical_rate_hz(
             plan.layers, plan.proposers, slowest
         ),
         best_critical_rate_hz=best_critical_rate_hz,
         arrival_rate_hz=float(rates.mean()),
-        offered_load=load.tolist(),
-        offered_load_max=float((load / slots).max()),
-        bottleneck=setup.names[theory.bottleneck(load, slots)],
-        sufficient=Sufficiency(enough.case, enough.text),
+        offered_load=found.offered.tolist(),
+        offered_load_max=max(float(found.saturation.max()), *found.hosts, 0.0),
+        bottleneck=found.bottleneck,
+        sufficient=_sufficiency(setup, found.times),
         nodes=list(setup.names),
         waiting_time_s=waiting,
         sojourn_time_s=sojourn,
+        saturation=found.saturation.tolist(),
+        utilization=_utilization(setup, found.saturation),
+        single_slot_critical_rate_hz=found.single_slot_critical_rate_hz,
+        host_critical_rate_hz=found.host_critical_rate_hz,
+        hosts=[
+            HostLoad(name, nodes, needed)
+            for (name, nodes), needed in zip(by_host(setup).items(), found.hosts, strict=True)
+        ],
         notes=notes,
     )
 
 
-def adjacency(setup: Setup) -> Floats:
-    """Give who may ask whom, (n, n), 0 and 1, origins in rows.
-
-    Raises:
-        ScenarioError: the overlay has too many nodes for a dense matrix.
-    """
-    n = len(setup.names)
-    if n > DENSE_NODES_MAX:
-        raise ScenarioError(
-            f"theory is computed for at most {DENSE_NODES_MAX} nodes",
-            path="overlay.nodes",
-            given=n,
-            remedy="take a smaller overlay of the same kind",
+def _sufficiency(setup: Setup, times: StageTimes) -> Sufficiency:
+    """Tell whether staying below the limits is enough."""
+    scenario, several = setup.scenario, max(setup.slots) > 1
+    plan, memory = scenario.plan, several and scenario.station.cache_tokens is not None
+    if setup.shares_processor or memory:
+        found = theory.sufficient_at_full_batch(
+            plan.layers,
+            plan.proposers,
+            times.full_s,
+            mixed=several and setup.shares_processor and bool(scenario.service.input_token_s),
+            hosts=crowded(setup),
+            memory=memory,
         )
-    matrix = np.zeros((n, n))
-    for origin, peers in enumerate(setup.peers):
-        matrix[origin, list(peers)] = 1
-    return matrix
+    else:
+        found = theory.sufficient(plan.layers, plan.proposers, times.full_s)
+    return Sufficiency(found.case, found.text)
 
 
-def _inclusion(setup: Setup) -> Floats:
-    """Give the chance p[j, i] that origin j asks i in a layer, as its selection has it."""
-    matrix = adjacency(setup)
-    if setup.inclusion is None:
-        return theory.uniform_inclusion(matrix, setup.scenario.plan.proposers)
-    for origin, peers in enumerate(setup.peers):
-        matrix[origin, list(peers)] = setup.inclusion[origin]
-    return matrix
-
-
-def _best_inclusion(setup: Setup) -> Floats:
-    plan = setup.scenario.plan
-    return theory.best_inclusion(
-        adjacency(setup),
-        np.array(setup.arrival_rate_hz),
-        plan.proposers,
-        setup.stage_service_time_s(),
-        layers=plan.layers,
-        slots=np.array(setup.slots),
-    )
-
-
-def _rates(setup: Setup) -> Floats:
-    return np.array(setup.arrival_rate_hz)
+def _utilization(setup: Setup, saturation: Floats) -> list[float] | None:
+    """Give the share of slots in service, where that is proportional to the load."""
+    shared = setup.shares_processor
+    if shared and (max(setup.slots) > 1 or crowded(setup) or setup.scenario.plan.overlap):
+        return None
+    shares: list[float] = np.minimum(saturation, 1.0).tolist()
+    return shares
 
 
 def _deadlines(plan: Plan) -> bool:
@@ -201,18 +206,18 @@ def _deadlines(plan: Plan) -> bool:
 
 
 def _means(
-    setup: Setup, rates: Floats, chances: Floats, service: Floats
+    setup: Setup, rates: Floats, inclusion: Floats, service: Floats
 ) -> tuple[list[float] | None, float | None]:
     """Approximate the waiting time per node and the sojourn time, where formulas are known."""
     spec, plan = setup.scenario, setup.scenario.plan
     # Every formula takes prompts that come at random and tasks that are all served.
     poisson = spec.arrivals.process == "poisson"
     partial = _deadlines(plan) or any(setup.queue_max)
-    if not poisson or partial or max(setup.slots) > 1 or setup.by_tokens:
+    if not poisson or partial or max(setup.slots) > 1 or setup.by_tokens or crowded(setup):
         return None, None
     moments = [setup.service(node) for node in range(len(setup.names))]
     cv = np.array([max(m.second_moment / m.mean**2 - 1, 0.0) ** 0.5 for m in moments])
-    means = theory.node_means(rates, chances, service, plan.layers, cv)
+    means = theory.node_means(rates, inclusion, service, plan.layers, cv)
     exponential = spec.service.distribution == "exponential"
     many = any(len(peers) > FORMULA_PEERS_MAX for peers in setup.peers)
     if not exponential or spec.links.delay_s > 0 or setup.inclusion is not None or many:

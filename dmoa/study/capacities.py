@@ -46,7 +46,8 @@ def capacity(
     """Find the critical rate by simulation, and set it beside the λ* of theory.
 
     First the busiest nodes' utilization ρ is measured below the limit: as ρ is proportional to
-    the arrival rate, λ / ρ estimates where it reaches 1. Then rates around that estimate are
+    the arrival rate, λ / ρ estimates where it reaches 1. (Where tasks share a processor it is not,
+    and the λ* of theory takes the place of the estimate.) Then rates around that estimate are
     simulated, each with all replications, and the bracket between the highest stable and the
     lowest unstable rate is narrowed by bisection. An undetermined verdict is tried again with
     twice the horizon; one that stays undetermined ends the search on its side.
@@ -72,8 +73,10 @@ def capacity(
             remedy="use poisson, deterministic or on-off",
         )
     limit = bound(setup)
-    below = simulate(at_rate(setup, BELOW * limit.critical_rate_hz), workers=workers)
-    estimate_hz = _estimate(below, limit)
+    estimate_hz = None
+    if limit.utilization is not None:
+        below = simulate(at_rate(setup, BELOW * limit.critical_rate_hz), workers=workers)
+        estimate_hz = _estimate(below, limit)
     search = _Search(setup, workers, progress)
     search.bracket(estimate_hz or limit.critical_rate_hz, width)
     return CapacityResult(
@@ -117,8 +120,7 @@ def _estimate(below: SimulationResult, limit: Bound) -> float | None:
     cancels. Nodes that theory says are equally loaded are taken together, because the busiest of
     several measured ones is busier than their mean by chance.
     """
-    slots = np.array(below.setup.slots)
-    load = np.array(limit.offered_load) / slots
+    slots, load = np.array(below.setup.slots), np.array(limit.saturation)
     busiest = load >= load.max() * (1 - TIE)
     arrived = utilization = 0.0
     for track in below.tracks:

@@ -7,7 +7,12 @@ scipy is imported only when a linear program is solved.
 
 from __future__ import annotations
 
-from dmoa.theory.bound import Sufficiency, sufficient, theorem1_critical_rate_hz
+from dmoa.theory.bound import (
+    Sufficiency,
+    sufficient,
+    sufficient_at_full_batch,
+    theorem1_critical_rate_hz,
+)
 from dmoa.theory.forkjoin import (
     expected_maximum_s,
     flatto_hahn_s,
@@ -34,6 +39,7 @@ from dmoa.theory.queues import (
     mm1,
     node_means,
 )
+from dmoa.theory.sharing import host_load, speedup_queue
 from dmoa.theory.sojourn import (
     join_buffer_responses,
     join_buffer_time_s,
@@ -53,6 +59,7 @@ __all__ = [
     "flatto_hahn_s",
     "growth_rate_hz",
     "harmonic",
+    "host_load",
     "independent_maximum_s",
     "join_buffer_responses",
     "join_buffer_time_s",
@@ -65,7 +72,9 @@ __all__ = [
     "offered_load",
     "sojourn_time_s",
     "sojourn_time_unequal_s",
+    "speedup_queue",
     "sufficient",
+    "sufficient_at_full_batch",
     "task_rate_hz",
     "tasks_per_prompt",
     "theorem1_critical_rate_hz",

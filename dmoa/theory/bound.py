@@ -21,11 +21,11 @@ _EQUAL = 1e-9
 class Sufficiency:
     """Whether an offered load below the slots at every node is enough for stability.
 
-    ``case`` is ``"proven"``, ``"conjectured"`` or ``"class-dependent"``; ``text`` explains it in
-    full sentences with the source.
+    ``case`` is ``"proven"``, ``"conjectured"``, ``"class-dependent"`` or ``"necessary"``; ``text``
+    explains it in full sentences with the source.
     """
 
-    case: Literal["proven", "conjectured", "class-dependent"]
+    case: Literal["proven", "conjectured", "class-dependent", "necessary"]
     text: str
 
 
@@ -46,6 +46,35 @@ _CLASS_DEPENDENT: Final = Sufficiency(
     "Offered load below the slots at every node is necessary, but may not be enough: the mean "
     "service time at a node depends on the task's class, and FIFO networks of this kind can be "
     "unstable below it (Bramson 1994). Check by simulation.",
+)
+_FULL_BATCH: Final = {
+    "proven": "Offered load below what each node serves with all slots busy is necessary and "
+    "sufficient: without forks each node works alone, and while more tasks than slots are present "
+    "its unfinished work shrinks at that speed.",
+    "conjectured": "Offered load below what each node serves with all slots busy is necessary. "
+    "With forks and joins no proof is known that it is also sufficient, but every simulation "
+    "tried agrees.",
+    "class-dependent": "Offered load below what each node serves with all slots busy is "
+    "necessary, but may not be enough: the mean service time at a node depends on the task's "
+    "class, and FIFO networks of this kind can be unstable below it (Bramson 1994). Check by "
+    "simulation.",
+}
+_MIXED: Final = Sufficiency(
+    "necessary",
+    "λ* at full batch is necessary, but not enough: while one task reads, fewer write than there "
+    "are slots. Batching never makes a node slower than one slot where no total speed is below 1, "
+    "so the limit lies between λ* with one slot and λ* at full batch. Check by simulation.",
+)
+_HOSTS: Final = Sufficiency(
+    "necessary",
+    "The limits of nodes and of their host are necessary, but not enough: a node that is always "
+    "busy gets only its share of the cores whenever others are busy too, even if they leave cores "
+    "idle at other times. Check by simulation.",
+)
+_MEMORY: Final = Sufficiency(
+    "necessary",
+    "λ* at full batch is necessary, but not enough: the memory of the language model may hold "
+    "fewer tasks than there are slots. Check by simulation.",
 )
 
 
@@ -113,3 +142,42 @@ def sufficient(layers: int, proposers: int, service_time_s: ArrayLike = 1.0) -> 
         means = np.concatenate([means[:-1].reshape(-1, nodes), aggregating])
     spread = np.ptp(means, axis=0) > _EQUAL * means.max(axis=0)
     return _CLASS_DEPENDENT if spread.any() else _CONJECTURED
+
+
+def sufficient_at_full_batch(
+    layers: int,
+    proposers: int,
+    service_time_s: ArrayLike = 1.0,
+    *,
+    mixed: bool = False,
+    hosts: bool = False,
+    memory: bool = False,
+) -> Sufficiency:
+    """Return whether the limits of nodes whose slots share a processor are also sufficient.
+
+    Without reading beside writing, shared hosts and bounded memory the three cases are those of
+    ``sufficient``; with any of them the limits are known to be necessary only.
+
+    Args:
+        layers: M ≥ 0.
+        proposers: k ≥ 0.
+        service_time_s: mean service times at full batch in seconds, in any shape that
+            ``offered_load`` takes.
+        mixed: whether tasks read while others write: several slots, and prompts that take time.
+        hosts: whether nodes share a host that cannot serve all of them at full speed.
+        memory: whether the tasks in service are also bounded by their tokens.
+
+    Raises:
+        ScenarioError: if an argument is out of range or the shape does not fit.
+
+    Source: as of ``sufficient``.
+
+    >>> sufficient_at_full_batch(0, 0).case, sufficient_at_full_batch(0, 0, mixed=True).case
+    ('proven', 'necessary')
+    """
+    found = sufficient(layers, proposers, service_time_s)
+    if hosts:
+        return _HOSTS
+    if mixed:
+        return _MIXED
+    return _MEMORY if memory else Sufficiency(found.case, _FULL_BATCH[found.case])

@@ -10,7 +10,7 @@ import pytest
 from dmoa import theory
 from dmoa.errors import ScenarioError
 from dmoa.scenario import resolve
-from dmoa.study import bound, bounds, prepare
+from dmoa.study import bound, loads, prepare
 from tests.sim.runs import scenario
 from tests.theory.table import OVERLAYS, TABLE
 
@@ -138,7 +138,7 @@ def test_a_waiting_time_may_be_known_without_a_sojourn_time(values: dict):
 
 
 def test_too_many_nodes_for_a_matrix_are_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bounds, "DENSE_NODES_MAX", 7)
+    monkeypatch.setattr(loads, "DENSE_NODES_MAX", 7)
     with pytest.raises(ScenarioError, match="at most 7 nodes"):
         bound(scenario("ring"))
 
