@@ -35,6 +35,15 @@ STYLES = {
     UNKNOWN: "red",
 }
 
+#: What engines can beyond writing texts, as people read it.
+ABILITIES = {
+    "grammar": "grammars",
+    "logprobs": "log-probabilities",
+    "embeddings": "embeddings",
+    "prefill": "reading ahead",
+    "beams": "beams",
+}
+
 #: What is known of a node that does not say how it is.
 NOTHING = {
     "pid": None,
@@ -42,6 +51,7 @@ NOTHING = {
     "queue_length": None,
     "utilization": None,
     "prompts": None,
+    "capabilities": None,
 }
 
 
@@ -52,6 +62,8 @@ NOTHING = {
 @click.pass_context
 def command(ctx: click.Context, *, doors: Doors, watch: bool, as_json: bool) -> None:
     """Show the nodes: state, model, queue, service time α, utilization ρ, prompts, peers.
+
+    Below the table stands what each engine can do beyond writing texts.
 
     A node that does not answer is shown as unreachable; if none does, the exit code is 1.
     The verdict compares the arrival rates with the critical rate λ* at the measured service times,
@@ -188,6 +200,22 @@ def _short(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
+def _abilities(nodes: list[dict[str, Any]]) -> list[str]:
+    """Say once for all nodes with the same engine what it can do."""
+    alike: dict[str, list[str]] = {}
+    for node in nodes:
+        able = node.get("capabilities")
+        if able is not None:
+            slots = f"{able['slots']} slot" + ("s" if able["slots"] != 1 else "")
+            more = [word for name, word in ABILITIES.items() if able[name]]
+            listed = f"{slots}; {', '.join(more) or 'texts only'}"
+            alike.setdefault(f"engine {node['engine']}, {listed}", []).append(node["name"])
+    return [
+        f"{'node' if len(names) == 1 else 'nodes'} {', '.join(names)}: {told}"
+        for told, names in alike.items()
+    ]
+
+
 def _notes(doors: Doors, nodes: list[dict[str, Any]]) -> list[str]:
     answering = [node for node in nodes if _answers(node)]
     silent = [node for node in nodes if not _answers(node)]
@@ -198,6 +226,7 @@ def _notes(doors: Doors, nodes: list[dict[str, Any]]) -> list[str]:
             "prompts: answered/accepted; peers: connected."
         )
         lines.append(f"up {duration(max(node['uptime_s'] for node in answering))}")
+    lines += _abilities(answering)
     for node in answering:
         name, prompts = node["name"], node["prompts"]
         ends = ", ".join(f"{prompts[end]} {end}" for end in ("failed", "expired") if prompts[end])

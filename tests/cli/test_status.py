@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_the_table(dmoa: Run, cluster: PlayedCluster) -> None:
     cluster.start("0", "1", "2")
     result = dmoa("status", COLUMNS="120")
     assert result.exit_code == 0
-    rows = [line.split() for line in result.stdout.splitlines() if "scripted" in line]
+    rows = [line.split() for line in result.stdout.splitlines() if " ready " in line]
     assert rows == [
         [name, "ready", "scripted", "3+1", "1.23", "42", "%", "0.05", "6/9", "1/2"]
         for name in "012"
@@ -32,6 +33,8 @@ def test_the_table(dmoa: Run, cluster: PlayedCluster) -> None:
     # λ* on this ring with α = 1.234 s: 1/((M(k + 1) + 1) α) = 1/(4 · 1.234).
     assert "STABLE  λ = 0.05 is below λ* = 0.2026 prompts/s per node" in result.stdout
     assert "node 0: 1 failed; `dmoa logs --node 0` tells more" in result.stdout
+    able = "2 slots; grammars, log-probabilities, embeddings, reading ahead"
+    assert f"nodes 0, 1, 2: engine scripted, {able}\n" in result.stdout
     assert "node 0 is not connected to 3" in result.stdout
     assert f"any OpenAI client at {cluster.urls['0']}/v1" in result.stdout
 
@@ -46,10 +49,27 @@ def test_json(dmoa: Run, cluster: PlayedCluster) -> None:
     assert first["url"] == cluster.urls["0"]
     assert first["prompts"] == {"accepted": 9, "answered": 6, "failed": 1, "expired": 0}
     assert (first["queue_length"], first["utilization"]) == (3, 0.42)
+    assert first["capabilities"]["slots"] == 2
+    assert first["capabilities"]["beams"] is False
     assert (second["state"], second["pid"], second["prompts"]) == ("unreachable", None, None)
+    assert second["capabilities"] is None
     assert second["reason"] == "nothing listens there"
     assert found["bound"]["verdict"] == "stable"
     assert found["bound"]["critical_rate_hz"] > found["bound"]["arrival_rate_hz"] > 0
+
+
+def test_engines_that_can_different_things_are_told_apart() -> None:
+    little = {"slots": 1, **dict.fromkeys(status.ABILITIES, False)}
+    nodes: list[dict[str, Any]] = [
+        {"name": "0", "engine": "llama", "capabilities": {**little, "slots": 4, "grammar": True}},
+        {"name": "1", "engine": "scripted", "capabilities": little},
+        {"name": "2", "engine": "llama", "capabilities": None},  # it is starting
+        {"name": "3", "engine": "scripted", "capabilities": little},
+    ]
+    assert status._abilities(nodes) == [
+        "node 0: engine llama, 4 slots; grammars",
+        "nodes 1, 3: engine scripted, 1 slot; texts only",
+    ]
 
 
 @pytest.mark.usefixtures("cluster")
