@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -167,24 +167,21 @@ class Llama:
         with self._reading:
             self._check_open()
             tokens = self._read(prompt, options, limit)
+            pieces = Pieces(
+                [*self._form.stops, *options.stop], on_text, skip_space=self._form.skip_space
+            )
             self._generations += 1
-            sampler = self._weights.sampler(self._sampling(options))
-        pieces = Pieces(
-            [*self._form.stops, *options.stop], on_text, skip_space=self._form.skip_space
-        )
-        limit = min(limit, self.context_tokens - len(tokens))
-        with closing(sampler):
             writing = Writing(
                 tokens,
                 cancelled,
-                limit=limit,
-                sampler=sampler,
+                limit=min(limit, self.context_tokens - len(tokens)),
+                sampler=self._weights.sampler(self._sampling(options)),
                 pieces=pieces,
                 top=options.logprobs,
                 model=self._weights,
             )
-            self._batching.serve(writing)
-            return writing.result()
+        self._batching.serve(writing)
+        return writing.result()
 
     def prefill(self, task: TaskId, prompt: str, options: Options) -> None:
         """Read the beginning of a task's prompt while nothing is served."""
@@ -219,7 +216,7 @@ class Llama:
         with self._reading:
             self._check_open()
             tokens, given = self._text(prompt)
-        scoring = Scoring(tokens, given, top, cancelled, self._weights)
+            scoring = Scoring(tokens, given, top, cancelled, self._weights)
         self._batching.serve(scoring)
         if cancelled.is_set():
             raise EngineError("the scoring was cancelled")

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 
 from dmoa.core import TaskId
 from dmoa.errors import EngineError
 from dmoa.live.engines.llama_binding import ABORTED, DONE, FULL, Context, Part
 from dmoa.live.engines.llama_cache import Cache, Held
-from dmoa.live.engines.llama_jobs import Calling, Job, Scoring, Writing
+from dmoa.live.engines.llama_jobs import Calling, Job, Writing
 from dmoa.live.engines.llama_library import reason
 
 CHUNK_TOKENS = 32
@@ -48,8 +47,7 @@ class Batching:
         # One more than slots: a text may be scored beside them.
         self._cache = Cache(context, slots + 1, kept_tokens=kept_tokens, can_cut=can_cut)
         self._condition = threading.Condition()
-        self._waiting: deque[Job] = deque()
-        self._beside: deque[Scoring | Calling] = deque()
+        self._waiting: list[Job] = []
         self._working: list[Job] = []
         self._ahead: dict[TaskId, list[int]] = {}
         #: The one job that the computation under way is for; it can be aborted.
@@ -65,12 +63,11 @@ class Batching:
 
         Raises:
             EngineError: It failed.
+            Exception: Whatever came out of the caller's own functions.
         """
         with self._condition:
             if self._closing:
-                raise EngineError("the engine is closed; start the node again")
-            if isinstance(job, Scoring | Calling):
-                self._beside.append(job)
+                job.fail(EngineError("the engine is closed; start the node again"))
             else:
                 self._waiting.append(job)
             if self._reading_ahead:
@@ -84,6 +81,8 @@ class Batching:
     def read_ahead(self, task: TaskId, tokens: list[int]) -> None:
         """Read the beginning of a prompt while nothing is served."""
         with self._condition:
+            if self._closing:
+                return
             self._ahead.pop(task, None)
             self._ahead[task] = tokens
             if len(self._ahead) > AHEAD_MAX:
@@ -125,37 +124,37 @@ class Batching:
     def _prepare(self) -> bool:
         """Wait until there is something to do; take jobs in; say if the thread goes on."""
         with self._condition:
-            while not (self._waiting or self._beside or self._working or self._ahead):
+            while not (self._waiting or self._working or self._ahead):
                 if self._closing:
                     return False
                 self._condition.wait()
-            for queue in (self._waiting, self._beside):
-                for job in [job for job in queue if job.cancelled.is_set()]:
-                    queue.remove(job)  # type: ignore[arg-type] # it was in this one
-                    job.end()
+            for job in [job for job in self._waiting if job.cancelled.is_set()]:
+                self._waiting.remove(job)
+                job.end()
             for job in [job for job in self._working if job.cancelled.is_set()]:
                 self._end(job)
             self._admit()
         return True
 
     def _admit(self) -> None:
-        """Take waiting jobs into work, in their order, while a slot and its cells are free."""
-        reserved = sum(job.need for job in self._working)
-        busy = sum(isinstance(job, Writing) for job in self._working)
-        while self._waiting and busy < self._slots:
-            job = self._waiting[0]
-            if self._working and reserved + job.need > self._cells:
+        """Take waiting jobs into work: responses while there is a slot, one other job beside them.
+
+        Who waits for a place may be passed by who needs another kind of place. Who waits for cells
+        is overtaken by nobody, or a large job would wait for ever.
+        """
+        room = self._cells - sum(job.need for job in self._working)
+        writing = sum(isinstance(job, Writing) for job in self._working)
+        places = {True: self._slots - writing, False: 1 + writing - len(self._working)}
+        for job in list(self._waiting):
+            writes = isinstance(job, Writing)
+            if not places[writes]:
+                continue
+            if self._working and job.need > room:
                 return
-            self._waiting.popleft()
-            job.held = self._cache.begin(job.tokens)
+            self._waiting.remove(job)
             self._working.append(job)
-            busy, reserved = busy + 1, reserved + job.need
-        if self._beside and not self._waiting and busy == len(self._working):
-            beside = self._beside[0]
-            if not self._working or reserved + beside.need <= self._cells:
-                self._beside.popleft()
-                beside.held = self._cache.begin([])
-                self._working.append(beside)
+            job.held = self._cache.begin(job.tokens if writes else [])
+            places[writes], room = places[writes] - 1, room - job.need
 
     def _turn(self) -> None:
         called = [job for job in self._working if isinstance(job, Calling)]
@@ -169,10 +168,12 @@ class Batching:
 
     def _call(self, job: Calling) -> None:
         try:
-            if job.step():
-                self._end(job)
-        except EngineError as error:
+            ended = job.step()
+        except Exception as error:  # noqa: BLE001 - it is its caller's
             self._end(job, error)
+        else:
+            if ended:
+                self._end(job)
 
     def _compose(self) -> _Batch:
         """Put the next batch together: writers first, then readers, up to the cap."""
@@ -212,8 +213,8 @@ class Batching:
             return
         if len(batch) > 1:
             # Whose fault it is shows when each is alone.
-            for one in batch:
-                self._compute([one])
+            for job, part in batch:
+                self._compute([(job, _part(job, len(part.tokens)))])
             return
         job, part = batch[0]
         end = part.position + len(part.tokens)
@@ -229,7 +230,7 @@ class Batching:
             held.tokens += part.tokens
             try:
                 ended = job.hear(self._context, place, count)
-            except EngineError as error:
+            except Exception as error:  # noqa: BLE001 - the others must not end with this one
                 self._end(job, error)
             else:
                 if ended:
@@ -253,14 +254,14 @@ class Batching:
     def _read_one_ahead(self) -> None:
         """Read some of the beginning of one prompt; it is kept like any other."""
         with self._condition:
-            if not self._ahead or self._waiting or self._beside:
+            if not self._ahead or self._waiting:
                 return
             task, tokens = next(iter(self._ahead.items()))
             self._context.arm()
             self._reading_ahead = True
         # One more, because the last token of a prompt is always left to compute.
         held = self._cache.begin([*tokens, -1])
-        begun, known = len(held.tokens), len(tokens)
+        begun, known, freed = len(held.tokens), len(tokens), False
         if begun < known:
             step = tokens[begun : begun + self._context.batch_tokens]
             result = self._context.compute([Part(held.number, begun, step, 0)])
@@ -269,17 +270,18 @@ class Batching:
                 self.computed_tokens += len(step)
             else:
                 self._cache.reconcile(held)
+                freed = result == FULL and self._cache.evict()
         gained, length = len(held.tokens) > begun, len(held.tokens)
         self._cache.keep(held)
         with self._condition:
             self._reading_ahead = False
-            interrupted = bool(self._waiting or self._beside)
+            interrupted = bool(self._waiting)
             # Without any gain it would be tried for ever: there is no room for it.
-            ended = length == known or not (gained or interrupted)
+            ended = length == known or not (gained or freed or interrupted)
             if ended and self._ahead.get(task) is tokens:
                 del self._ahead[task]
 
-    def _end(self, job: Job, error: EngineError | None = None) -> None:
+    def _end(self, job: Job, error: Exception | None = None) -> None:
         """Take a job out of work; what was computed for it is kept for later."""
         self._working.remove(job)
         if job.held is not None:
@@ -294,11 +296,9 @@ class Batching:
 
     def _fail_all(self, why: str) -> None:
         with self._condition:
-            for job in self._working:
-                if job.held is not None:
-                    self._cache.drop(job.held)
-            failed = [*self._working, *self._waiting, *self._beside]
-            for jobs in (self._working, self._waiting, self._beside, self._ahead):
+            self._cache.drop_all()
+            failed = [*self._working, *self._waiting]
+            for jobs in (self._working, self._waiting, self._ahead):
                 jobs.clear()
             self._alone, self._reading_ahead = None, False
         for job in failed:

@@ -67,7 +67,6 @@ class Model:
             self._special(self.lib.llama_vocab_bos), self._special(self.lib.llama_vocab_eos)
         )  # fmt: skip
         self.begins = bool(self.begin and self.lib.llama_vocab_get_add_bos(self._vocabulary))
-        self._piece = ctypes.create_string_buffer(_PIECE_BYTES)
 
     def _special(self, function: Any) -> str:
         token = function(self._vocabulary)
@@ -117,27 +116,14 @@ class Model:
         return bool(self.lib.llama_vocab_is_eog(self._vocabulary, token))
 
     def piece(self, token: int) -> bytes:
-        """Give the bytes that a token stands for; possibly a part of a character. Not reentrant."""
-        size = self.lib.llama_token_to_piece(
-            self._vocabulary,
-            token,
-            self._piece,
-            _PIECE_BYTES,
-            0,
-            _NO,
-        )
-        if size >= 0:
-            return self._piece.raw[:size]
-        longer = ctypes.create_string_buffer(-size)
-        size = self.lib.llama_token_to_piece(
-            self._vocabulary,
-            token,
-            longer,
-            -size,
-            0,
-            _NO,
-        )
-        return longer.raw[:size]
+        """Give the bytes that a token stands for; possibly a part of a character."""
+        size = _PIECE_BYTES
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            found = self.lib.llama_token_to_piece(self._vocabulary, token, buffer, size, 0, _NO)
+            if found >= 0:
+                return buffer.raw[:found]
+            size = -found
 
     def context(self, cells: int, threads: int, *, sequences: int, outputs: int) -> Context:
         """Make room for the tokens of several sequences.

@@ -63,28 +63,26 @@ class Cache:
 
         The last token is always left to compute: what follows it is drawn from that.
         """
-        if not self._free:
-            self.evict()
         held = Held(self._free.pop(), [])
+        self._working.append(held)
         donor, length = self._nearest(tokens)
         if donor is not None:
             self._cells.copy(donor.number, held.number, length)
             held.tokens = list(tokens[:length])
             if donor in self._kept:
                 self._use(donor)
-        self._working.append(held)
         return held
 
     def keep(self, held: Held) -> None:
         """Put a sequence away for later prompts that begin like it."""
         self._working.remove(held)
-        longer = next((o for o in self._kept if o.tokens[: len(held.tokens)] == held.tokens), None)
+        longer = next((other for other in self._kept if self._replaces(other, held)), None)
         if not held.tokens or longer is not None:
             self._forget(held)
             if longer is not None:
                 self._use(longer)
             return
-        for other in [o for o in self._kept if held.tokens[: len(o.tokens)] == o.tokens]:
+        for other in [other for other in self._kept if self._replaces(held, other)]:
             self._kept.remove(other)
             self._forget(other)
         self._kept.append(held)
@@ -96,6 +94,11 @@ class Cache:
         """Forget a sequence at work."""
         self._working.remove(held)
         self._forget(held)
+
+    def drop_all(self) -> None:
+        """Forget all sequences at work."""
+        for held in list(self._working):
+            self.drop(held)
 
     def evict(self) -> bool:
         """Forget the beginning that was not used for longest; say whether there was one."""
@@ -120,6 +123,12 @@ class Cache:
             if length > most and (self._can_cut or length == len(held.tokens)):
                 best, most = held, length
         return best, most
+
+    def _replaces(self, one: Held, other: Held) -> bool:
+        """Say whether one sequence is of use wherever another is."""
+        if self._can_cut:
+            return one.tokens[: len(other.tokens)] == other.tokens
+        return one.tokens == other.tokens
 
     def _use(self, held: Held) -> None:
         self._kept.remove(held)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dmoa.errors import EngineError
+from dmoa.errors import EngineError, ScenarioError
 from dmoa.live.engines.llama_binding import DONE, Context, Model, Part
 from dmoa.live.engines.llama_library import reason
 
@@ -31,10 +31,13 @@ class Embedder:
         """Compute some more of a text and add its states to a total; say how many tokens.
 
         Raises:
-            EngineError: llama.cpp failed.
+            EngineError: llama.cpp failed, or there is not enough memory.
         """
         if self._context is None:
-            self._context = self._model.embedder(self._tokens, self._threads)
+            try:
+                self._context = self._model.embedder(self._tokens, self._threads)
+            except ScenarioError as error:
+                raise EngineError(str(error)) from error
         context = self._context
         if done == 0:
             context.cut(0, 0)

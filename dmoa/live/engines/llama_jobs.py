@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dmoa.errors import EngineError
 from dmoa.live.engines.base import Cancellation, Finish, Generation, TokenScore
 from dmoa.live.engines.pieces import Pieces
 
@@ -33,7 +32,7 @@ class Job:
         self.prompt_tokens = len(tokens)
         self.held: Held | None = None
         self.computed = 0
-        self.error: EngineError | None = None
+        self.error: Exception | None = None
         self.ended = threading.Event()
 
     @property
@@ -50,10 +49,10 @@ class Job:
         """Take what was computed: ``count`` tokens from a place of the batch; say if it ends."""
         raise NotImplementedError
 
-    def fail(self, error: EngineError) -> None:
+    def fail(self, error: Exception) -> None:
         """End it with an error."""
         self.error = error
-        self.ended.set()
+        self.end()
 
     def end(self) -> None:
         """End it as it is."""
@@ -67,7 +66,7 @@ class Writing(Job):
         tokens: The prompt.
         cancelled: Once set, it ends.
         limit: Tokens of the response at most, at least 1.
-        sampler: Draws its tokens; closed by whoever made it.
+        sampler: Draws its tokens; closed when this ends, by the thread that drew with it.
         pieces: Takes its text.
         top: With a number, each token's log-probability is told, with as many of the likeliest.
         model: Whose tokens they are.
@@ -115,6 +114,11 @@ class Writing(Job):
             return False
         return True
 
+    def end(self) -> None:
+        """End it as it is."""
+        self._sampler.close()
+        super().end()
+
     def overflow(self) -> bool:
         """End it where the cache is full; say whether it has written anything."""
         self._finish = "length"
@@ -159,6 +163,8 @@ class Scoring(Job):
         if self.held is None:
             raise AssertionError("what was computed is held")
         after = len(self.held.tokens) - count + 1
+        # What is computed again, because a failed batch took it away, is told once.
+        del self.scores[after - self._given :]
         for step in range(count):
             logits, following = context.logits(place + step), after + step
             known = following < len(self.tokens)

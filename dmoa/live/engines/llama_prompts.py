@@ -46,11 +46,16 @@ class Prompts:
         """Give the tokens of a conversation, ending where the response begins.
 
         Raises:
-            EngineError: The template refuses the conversation.
+            EngineError: The template refuses the conversation, or writes nothing of it.
         """
-        return self._split(
+        tokens = self._split(
             self._write([Turn(turn.role, self._defused(turn.text)) for turn in turns])
         )
+        if not tokens:
+            raise EngineError(
+                "the model's chat template writes nothing; configure another template"
+            )
+        return tokens
 
     def _split(self, written: str) -> list[int]:
         model, tokens = self._model, []

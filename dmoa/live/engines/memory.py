@@ -45,7 +45,7 @@ def check_room(facts: Gguf, *, cells: int, context_tokens: int, slots: int) -> N
     if cache_bytes <= room:
         return
     fitting = max(0, room) // max(1, facts.cache_bytes(context_tokens))
-    if slots > 1 and fitting:
+    if cells > context_tokens and fitting:
         many = "1 slot" if fitting == 1 else f"{fitting} slots"
         path, given, fits = "station.slots", slots, f"{many} of this context would fit: set"
         remedy = f"{fits} station.slots or station.cache_tokens lower, or a smaller context_tokens"
