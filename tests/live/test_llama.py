@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,15 @@ import pytest
 from dmoa.core import Options, Turn
 from dmoa.errors import EngineError, ScenarioError
 from dmoa.live.engines import llama_binding, make_engine, memory
-from dmoa.live.engines.base import Generation
+from dmoa.live.engines.base import Cancellation, Generation
 from dmoa.live.engines.llama import Llama
 from dmoa.live.engines.spec import DEFAULT_MODEL, EngineSpec
 from dmoa.live.models import find_model
 
 CONTEXT_TOKENS = 512
+CAPITAL = "What is the capital of France?"
+"""No two words are almost equally likely in its answer, so that it is always the same."""
+STORY = "Tell a story."
 GREEDY: dict[str, Any] = {"temperature": 0.0}
 WIDE = {"temperature": 2.0, "repeat_penalty": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 LONG = "The ring has eight nodes and every node asks two of its peers. " * 60
@@ -43,9 +45,9 @@ def engine() -> Iterator[Llama]:
     engine.close()
 
 
-def generate(engine: Llama, prompt: str = "What is a queue?", **options: Any) -> Generation:
+def generate(engine: Llama, prompt: str = CAPITAL, **options: Any) -> Generation:
     heard: list[str] = []
-    made = engine.generate(prompt, Options(**options), heard.append, threading.Event())
+    made = engine.generate(prompt, Options(**options), heard.append, Cancellation())
     assert "".join(heard) == made.text
     return made
 
@@ -59,30 +61,28 @@ class TestGeneration:
     pytestmark = real
 
     def test_a_question_is_answered(self, engine: Llama) -> None:
-        made = generate(engine, "What is the capital of France?", max_tokens=40, **GREEDY)
+        made = generate(engine, max_tokens=40, **GREEDY)
         assert "Paris" in made.text
         assert made.finish == "stop"
         assert 0 < made.tokens < 40
-        assert made.prompt_tokens == engine.count_tokens(
-            "What is the capital of France?", Options()
-        )
+        assert made.prompt_tokens == engine.count_tokens(CAPITAL, Options())
 
     def test_the_likeliest_tokens_are_always_the_same(self, engine: Llama) -> None:
-        assert generate(engine, **GREEDY) == generate(engine, **GREEDY)
+        assert generate(engine, **GREEDY).text == generate(engine, **GREEDY).text
 
     def test_a_seed_repeats_a_draw_and_another_changes_it(self, engine: Llama) -> None:
-        drawn = {generate(engine, seed=seed, temperature=1.5).text for seed in (1, 1, 2, 3)}
+        drawn = {generate(engine, STORY, seed=seed, temperature=1.5).text for seed in (1, 1, 2, 3)}
         assert len(drawn) == 3
 
     def test_without_a_seed_every_draw_is_another(self, engine: Llama) -> None:
-        drawn = {generate(engine, temperature=1.5).text for _ in range(3)}
+        drawn = {generate(engine, STORY, temperature=1.5).text for _ in range(3)}
         assert len(drawn) == 3
 
     def test_nodes_of_one_model_draw_differently(self) -> None:
         drawn = set()
         for key in (1, 2):
             other = Llama(find_model(DEFAULT_MODEL), context_tokens=256, threads=1, key=key)
-            drawn.add(generate(other, seed=5, temperature=1.5, max_tokens=12).text)
+            drawn.add(generate(other, STORY, seed=5, temperature=1.5, max_tokens=12).text)
             other.close()
         assert len(drawn) == 2
 
@@ -103,7 +103,7 @@ class TestGeneration:
     def test_it_ends_at_its_limit(self, engine: Llama) -> None:
         made = generate(engine, max_tokens=3, **GREEDY)
         assert (made.tokens, made.finish) == (3, "length")
-        assert generate(engine, "Tell a long story.", **GREEDY).tokens == 12
+        assert generate(engine, STORY, **GREEDY).tokens == 12
 
     def test_it_ends_when_the_context_is_full(self, engine: Llama) -> None:
         prompt = LONG[:1500]
@@ -119,7 +119,7 @@ class TestGeneration:
     def test_characters_of_several_tokens_arrive_whole(self, engine: Llama) -> None:
         heard: list[str] = []
         options = Options(grammar='root ::= "🐈日本"', temperature=0.0)
-        made = engine.generate("A cat?", options, heard.append, threading.Event())
+        made = engine.generate("A cat?", options, heard.append, Cancellation())
         assert made.text == "🐈日本" == "".join(heard)
         assert made.tokens > len(heard)
 
@@ -190,12 +190,12 @@ class TestPrompts:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         engine = make_engine(EngineSpec(context_tokens=256, max_tokens=8, threads=1, truncate=True))
-        made = engine.generate(LONG, Options(), lambda _: None, threading.Event())
+        made = engine.generate(LONG, Options(), lambda _: None, Cancellation())
         assert 200 < made.prompt_tokens <= 256 - 8
         assert "was truncated" in caplog.text
         rules = Options(history=(Turn("system", LONG),))
         with pytest.raises(EngineError, match="the context has 256"):
-            engine.generate("Why?", rules, lambda _: None, threading.Event())
+            engine.generate("Why?", rules, lambda _: None, Cancellation())
         engine.close()
 
     def test_a_configured_template_goes_before_the_models(self) -> None:
@@ -209,6 +209,7 @@ class TestPrompts:
         [
             ("{% for %}", ScenarioError, "no valid Jinja"),
             ("chatlm", ScenarioError, "neither a template's name"),
+            ("{{ '' }}", EngineError, "writes nothing"),
             (
                 "{{ raise_exception('no talk') }}",
                 EngineError,
@@ -229,14 +230,14 @@ class TestPrompts:
     ) -> None:
         loaded = llama_binding.Model.__init__
 
-        def without_template(self: llama_binding.Model, path: Path) -> None:
-            loaded(self, path)
+        def without_template(self: llama_binding.Model, path: Path, **more: Any) -> None:
+            loaded(self, path, **more)
             self.template = None
             self.begin, self.begins = self.end, True
 
         monkeypatch.setattr(llama_binding.Model, "__init__", without_template)
         engine = Llama(find_model(DEFAULT_MODEL), context_tokens=256, threads=1)
-        made = generate(engine, "What is the capital of France?", max_tokens=20, **GREEDY)
+        made = generate(engine, max_tokens=20, **GREEDY)
         generate(engine, max_tokens=1)
         assert "Paris" in made.text
         assert not made.text.startswith(" ")
@@ -252,7 +253,7 @@ class TestLife:
 
     @pytest.mark.parametrize("after_text", [False, True], ids=["prefill", "decode"])
     def test_cancel_ends_a_generation_soon(self, engine: Llama, *, after_text: bool) -> None:
-        cancelled, heard = threading.Event(), threading.Event()
+        cancelled, heard = Cancellation(), threading.Event()
         if not after_text:
             threading.Timer(0.01, cancelled.set).start()
 
@@ -264,66 +265,35 @@ class TestLife:
         made = engine.generate(LONG[:1800], Options(max_tokens=100, **GREEDY), hear, cancelled)
         assert made.finish == "cancelled"
         assert made.tokens <= 2
-        again = generate(engine, **GREEDY)
-        assert again == generate(engine, **GREEDY)
+        assert generate(engine, **GREEDY).text == generate(engine, **GREEDY).text
 
     def test_a_cancel_reaches_into_a_computation(self, engine: Llama) -> None:
-        cancelled = threading.Event()
-        tokens = engine._prompts.tokens([Turn("user", LONG[:1900])])
-        context = engine._context
-        with context.abortable(cancelled):
-            context.clear()
-            assert context.extend(tokens, 0, draw=True) == llama_binding.DONE
-            cancelled.set()
-            deadline = time.monotonic() + 10
-            while not context._flag.value and time.monotonic() < deadline:
-                time.sleep(0.001)
-            context.clear()
-            assert context.extend(tokens, 0, draw=True) == llama_binding.ABORTED
+        tokens = engine._prompts.tokens([Turn("user", LONG[:400])])
+        context = engine._weights.context(256, 1, sequences=1, outputs=1)
+        part = llama_binding.Part(0, 0, tokens, 1)
+        assert context.compute([part]) == llama_binding.DONE
+        context.cut(0, 0)
+        context.abort()
+        assert context.compute([part]) == llama_binding.ABORTED
+        assert context.length(0) == 0
+        context.arm()
+        assert context.compute([part]) == llama_binding.DONE
+        context.close()
 
     def test_cancelled_before_it_began(self, engine: Llama) -> None:
-        cancelled = threading.Event()
+        cancelled = Cancellation()
         cancelled.set()
         made = engine.generate("Why?", Options(), lambda _: None, cancelled)
         assert (made.finish, made.text) == ("cancelled", "")
 
-    def test_an_aborted_computation_is_a_cancelled_one(
-        self, engine: Llama, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        results = iter([llama_binding.ABORTED])
-        monkeypatch.setattr(engine._context, "extend", lambda *_, **__: next(results))
-        assert generate(engine).finish == "cancelled"
+    def test_what_the_caller_does_wrong_comes_back_to_it(self, engine: Llama) -> None:
+        def hear(_: str) -> None:
+            message = "the caller's own fault"
+            raise ZeroDivisionError(message)
 
-    def test_failures_of_the_library_are_told(
-        self, engine: Llama, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        extend = engine._context.extend
-        for later, (result, finish) in {0: (-3, ""), 1: (-3, ""), 2: (1, "length")}.items():
-            left = [llama_binding.DONE] * min(later, 1)
-
-            def fail(*given: Any, left: list[int] = left, result: int = result, **more: Any) -> int:
-                return extend(*given, **more) if left and left.pop() == 0 else result
-
-            monkeypatch.setattr(engine._context, "extend", fail)
-            if finish:
-                assert generate(engine).finish == finish
-            else:
-                with pytest.raises(EngineError, match="llama_decode returned -3"):
-                    generate(engine)
-
-    def test_one_generation_at_a_time(self, engine: Llama) -> None:
-        expected = generate(engine, **GREEDY)
-        made: list[Generation] = []
-        threads = [
-            threading.Thread(target=lambda: made.append(generate(engine, **GREEDY)))
-            for _ in range(3)
-        ]
-        for thread in threads:
-            thread.start()
-        assert engine.count_tokens("Why?", Options()) > 0  # it does not wait for them
-        for thread in threads:
-            thread.join(60)
-        assert made == [expected] * 3
+        with pytest.raises(ZeroDivisionError, match="own fault"):
+            engine.generate("Why?", Options(**GREEDY), hear, Cancellation())
+        assert generate(engine, max_tokens=1).tokens == 1
 
     def test_a_token_of_many_bytes_is_read_whole(
         self, engine: Llama, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from dmoa.errors import ScenarioError
-from dmoa.live.engines import llama_binding, make_engine, memory
+from dmoa.live.engines import llama_library, make_engine, memory
 from dmoa.live.engines.llama import Llama
 from dmoa.live.engines.spec import EngineSpec
 from tests.live.ggufs import gguf_bytes, write_gguf
@@ -66,7 +66,7 @@ def test_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_without_the_extra_the_command_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llama_binding, "_loaded", [])
+    monkeypatch.setattr(llama_library, "_loaded", [])
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(ScenarioError) as refused:
         Llama(write_gguf(tmp_path / "a.gguf"))
@@ -76,7 +76,7 @@ def test_without_the_extra_the_command_is_named(
 def test_another_release_is_refused_before_its_structures_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llama_binding, "_loaded", [])
+    monkeypatch.setattr(llama_library, "_loaded", [])
     monkeypatch.setitem(sys.modules, "llama_cpp", SimpleNamespace(__version__="0.2.1"))
     with pytest.raises(ScenarioError, match=r"0\.3\.36.*'0\.2\.1' was given"):
         Llama(write_gguf(tmp_path / "a.gguf"))

@@ -12,7 +12,7 @@ import pytest
 from dmoa.core import Options, Turn
 from dmoa.errors import EngineError, ScenarioError
 from dmoa.live.engines import make_engine
-from dmoa.live.engines.base import Engine, Generation
+from dmoa.live.engines.base import Cancellation, Engine, Generation
 from dmoa.live.engines.pieces import Pieces
 from dmoa.live.engines.scripted import MARK, Scripted
 from dmoa.live.engines.spec import EngineSpec
@@ -21,7 +21,7 @@ from dmoa.live.engines.templates import NAMED, choose, fold, shorten
 
 def generate(engine: Engine, prompt: str = "Why is it so?", **options: Any) -> Generation:
     heard: list[str] = []
-    made = engine.generate(prompt, Options(**options), heard.append, threading.Event())
+    made = engine.generate(prompt, Options(**options), heard.append, Cancellation())
     assert "".join(heard) == made.text
     return made
 
@@ -68,7 +68,7 @@ def test_a_prompt_beyond_the_context_is_refused_with_the_numbers() -> None:
 
 
 def test_it_follows_no_grammar_and_says_so() -> None:
-    assert not Scripted.capabilities.grammar
+    assert not Scripted().capabilities.grammar
     with pytest.raises(EngineError, match="grammar"):
         generate(Scripted(), grammar='root ::= "x"')
 
@@ -89,7 +89,7 @@ def test_it_takes_the_service_time_it_is_told() -> None:
 
 
 def test_its_words_come_one_by_one_and_a_cancel_ends_them() -> None:
-    cancelled, heard = threading.Event(), []
+    cancelled, heard = Cancellation(), []
 
     def hear(text: str) -> None:
         heard.append(text)
@@ -103,7 +103,7 @@ def test_its_words_come_one_by_one_and_a_cancel_ends_them() -> None:
 
 
 def test_close_waits_for_the_generation_under_way() -> None:
-    engine, cancelled, started = Scripted(30.0), threading.Event(), threading.Event()
+    engine, cancelled, started = Scripted(30.0), Cancellation(), threading.Event()
     made: list[Generation] = []
 
     def serve() -> None:
