@@ -77,10 +77,10 @@ class Cache:
         """Put a sequence away for later prompts that begin like it."""
         self._working.remove(held)
         longer = next((other for other in self._kept if self._replaces(other, held)), None)
-        if not held.tokens or longer is not None:
+        if longer is not None and held.tokens:
+            self._use(longer)
+        if longer is not None or not held.tokens:
             self._forget(held)
-            if longer is not None:
-                self._use(longer)
             return
         for other in [other for other in self._kept if self._replaces(held, other)]:
             self._kept.remove(other)
