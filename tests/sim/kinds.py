@@ -68,6 +68,25 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         "ring",
         {"nodes": {"0": {"speed": 3.0, "slots": 2}, "3": {"queue_max": 1, "arrival_rate_hz": 0.0}}},
     ),
+    "slots that share a processor": (
+        "complete",
+        {"station": {"slots": 3, "speedup": [1, 1.4, 1.6]}, "arrivals.arrival_rate_hz": 0.3},
+    ),
+    "nodes that share hosts": (
+        "ring",
+        {"host": {"cores": 2.5, "threads": 2}, "nodes": {"1": {"host": "b"}, "2": {"host": "b"}}},
+    ),
+    "overlap, reuse, small memory": (
+        "tokens",
+        {
+            "plan": {"overlap": True, "layers": 2, "layer_deadline_s": 60.0},
+            "station": {"slots": 4, "speedup": [1, 1.4, 1.6, 1.7], "reuse": True},
+            "station.cache_tokens": 1500,
+            "arrivals.arrival_rate_hz": 0.02,
+            "links": {"loss": 0.1, "delay_s": 0.1},
+            "run.horizon_s": 600,
+        },
+    ),
     "on-off": ("grid", {"arrivals": {"process": "on-off", "on_s": 3.0, "off_s": 9.0}}),
     "burst": ("paper-table-1", {"run.horizon_s": 1e6, "run.replications": 2}),
     "ties": (
