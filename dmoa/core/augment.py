@@ -69,7 +69,9 @@ def augment(prompt: Content, responses: Sequence[Content], template: Template) -
     tokens = template.tokens + prompt.tokens
     for response in responses:
         tokens += response.tokens
-    return Content(tokens, _fill(template.text, prompt, responses))
+    if prompt.text is None:  # as in every simulation
+        return Content(tokens)
+    return Content(tokens, _fill(template.text, prompt.text, responses))
 
 
 def beginning(prompt: Content, responses: Sequence[Content], template: Template) -> Content:
@@ -89,7 +91,9 @@ def beginning(prompt: Content, responses: Sequence[Content], template: Template)
         tokens += prompt.tokens
     for response in responses:
         tokens += response.tokens
-    return Content(tokens, _fill(text, prompt, responses))
+    if prompt.text is None:
+        return Content(tokens)
+    return Content(tokens, _fill(text, prompt.text, responses))
 
 
 @lru_cache(maxsize=64)
@@ -101,14 +105,12 @@ def _opening(template: Template) -> tuple[str, int, bool]:
     return head + place, tokens, "{prompt}" in head
 
 
-def _fill(template: str, prompt: Content, responses: Sequence[Content]) -> str | None:
-    """Put texts into a template's places; None where a part has no text."""
-    if prompt.text is None:
-        return None
+def _fill(template: str, prompt: str, responses: Sequence[Content]) -> str | None:
+    """Put texts into a template's places; None where a response has no text."""
     texts = []
     for index, response in enumerate(responses, 1):
         if response.text is None:
             return None
         texts.append(f"[{index}] {response.text}{CUT if response.cut else ''}")
-    parts = {"prompt": prompt.text, "responses": "\n\n".join(texts)}
+    parts = {"prompt": prompt, "responses": "\n\n".join(texts)}
     return _PLACE.sub(lambda place: parts[place[1]], template)

@@ -84,12 +84,6 @@ class Gathering(msgspec.Struct):
     turn: int = 0
     arrived: list[Content] | None = None
 
-    def received(self) -> list[Content]:
-        """Give the responses that are here, in the order in which they will be read."""
-        if self.arrived is not None:
-            return self.arrived
-        return [one for one in self.responses if one is not None and one is not MISSED]
-
     def awaited(self) -> list[str]:
         """Give the nodes whose responses have not come."""
         asked = zip(self.assigned, self.responses, strict=True)

@@ -72,7 +72,9 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
         ("more tasks in service than slots", len(station.serving) <= station.slots),
         (
             "a slot is free while a task waits",
-            not station.queue or len(station.serving) == station.slots or not station.fits(),
+            not station.queue
+            or len(station.serving) == station.slots
+            or not station.fits(station.queue[0]),
         ),
         (
             "the queue is longer than its bound",
@@ -119,7 +121,7 @@ def _claims(node: Node) -> list[tuple[str, bool]]:
         ),
         (
             "the responses that arrived are miscounted",
-            all(len(g.received()) == _received(g) for _, g in forked),
+            all(g.arrived is None or len(g.arrived) == _received(g) for _, g in forked),
         ),
         (
             "a lost peer is awaited",

@@ -134,12 +134,13 @@ class Coordinator:
         gathering.responses[task.slot] = content
         gathering.held += 1
         self.joining += 1
-        if gathering.arrived is not None:
-            gathering.arrived.append(content)
+        arrived = gathering.arrived
+        if arrived is not None:
+            arrived.append(content)
         if gathering.held == gathering.expected or gathering.overdue:
             self._join(task.prompt, task.stage, gathering, now, actions)
-        if gathering.arrived is not None and not gathering.joined:
-            self._read_ahead(self.flights[task.prompt], task.stage, gathering, actions)
+        if arrived is not None and not gathering.joined:
+            self._read_ahead(self.flights[task.prompt], task.stage, arrived, actions)
 
     def miss(
         self, task: TaskId, sender: str, reason: str, now: float, actions: list[Action]
@@ -245,7 +246,6 @@ class Coordinator:
             [None] * len(assigned),
             len(assigned),
             len(flight.outline.readers[stage]),
-            arrived=[] if self._overlap else None,
         )
         attempt, deadline_s, options = flight.attempt, flight.deadline_s, flight.options_of(stage)
         for slot, to in enumerate(assigned):
@@ -258,22 +258,21 @@ class Coordinator:
         if join.deadline_s is not None or join.patience is not None:
             self._set_timer(prompt, stage, gathering, join, now, actions)
         if self._overlap:
-            self._read_ahead(flight, stage, gathering, actions)
+            gathering.arrived = []
+            self._read_ahead(flight, stage, gathering.arrived, actions)
 
     def _reader(self, flight: Flight, stage: int) -> TaskId | None:
         """Name this node's task whose beginning can be read while a stage is under way."""
-        reader = flight.outline.next[stage]
-        if reader is None:
-            return None
-        return TaskId(self.name, flight.prompt, reader, 0, flight.attempt)
+        reader, prompt = flight.outline.next[stage], flight.prompt
+        return None if reader is None else TaskId(self.name, prompt, reader, 0, flight.attempt)
 
     def _read_ahead(
-        self, flight: Flight, stage: int, gathering: Gathering, actions: list[Action]
+        self, flight: Flight, stage: int, arrived: list[Content], actions: list[Action]
     ) -> None:
         """Say how the task will begin that reads a stage's responses, if it is this node's own."""
         task = self._reader(flight, stage)
         if task is not None:
-            known = beginning(flight.content, gathering.received(), self._template)
+            known = beginning(flight.content, arrived, self._template)
             self._station.prefill(task, known, flight.options_of(task.stage), actions)
 
     def _set_timer(
@@ -346,21 +345,20 @@ class Coordinator:
                 actions += (Persist(end), end)
             return
         for reader in readers:
-            gathered = [flight.gatherings[read] for read in course.stages[reader].reads]
-            if all(one is not None and one.joined for one in gathered):
-                content = self._read(flight, [one for one in gathered if one is not None])
+            reads = course.stages[reader].reads
+            gathered = [g for g in map(flight.gatherings.__getitem__, reads) if g and g.joined]
+            if len(gathered) == len(reads):
+                content = self._read(flight, gathered)
                 self._fork(flight, reader, content, now, actions)
                 if prompt not in self.flights:
                     return
 
     def _read(self, flight: Flight, gathered: list[Gathering]) -> Content:
-        """Augment the prompt with joined responses, and let go of them.
-
-        They stand in the order of their slots; with overlap in that in which they came.
-        """
+        """Augment the prompt with responses, by slot or with overlap as they came; let them go."""
         responses = []
         for one in gathered:
-            responses += one.received()
+            by_slot = [r for r in one.responses if r is not None and r is not MISSED]
+            responses += one.arrived or by_slot
             one.unread -= 1
             if one.unread == 0:
                 self.joining -= one.held

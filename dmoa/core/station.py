@@ -99,28 +99,28 @@ class Station:
         """
         queue, serving = self.queue, self.serving
         while queue and len(serving) < self.slots:
-            task, content, queued_s, options, deadline_s = queue[0]
+            first = queue.popleft()
+            task, content, queued_s, options, deadline_s = first
             if deadline_s is not None and deadline_s < now and task.origin != self.name:
-                queue.popleft()
                 self.foreign -= 1
                 actions.append(Send(task.origin, Refusal(task, "deadline passed", self.ahead())))
                 continue
             if self.cache_tokens is not None:
-                if not self.fits():
+                if not self.fits(first):
+                    queue.appendleft(first)
                     return
                 self.charges[task] = tokens = self._charge(content, options)
                 self.charged_tokens += tokens
-            queue.popleft()
             if self.prefilling:
                 self.prefilling.pop(task, None)
             serving[task] = now
             actions.append(StartService(task, content, queued_s, options))
 
-    def fits(self) -> bool:
-        """Tell whether the first waiting task has room beside those in service."""
+    def fits(self, waiting: Waiting) -> bool:
+        """Tell whether a waiting task has room beside those in service."""
         if self.cache_tokens is None or not self.serving:
             return True
-        _, content, _, options, _ = self.queue[0]
+        _, content, _, options, _ = waiting
         return self.charged_tokens + self._charge(content, options) <= self.cache_tokens
 
     def _charge(self, content: Content, options: Options | None) -> int:
