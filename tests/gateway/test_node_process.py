@@ -13,6 +13,8 @@ from dmoa.live.init import init_cluster
 from dmoa.live.journal import Journal
 from tests.live.wires import until
 
+SCORE = {"prompt": "a text", "echo": True, "max_tokens": 0, "logprobs": 1}
+
 
 class Unwilling(BaseHTTPRequestHandler):
     """A server that knows nobody's key."""
@@ -86,14 +88,20 @@ def test_a_node_whose_engine_does_not_answer_says_so_until_it_does(
                 assert answer.status_code == 503
         body = {"model": "dmoa", "messages": [{"role": "user", "content": "Are you there?"}]}
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
-            refused = await client.post("/v1/chat/completions", json=body)
+            refused = [
+                await client.post("/v1/chat/completions", json=body),
+                await client.post("/v1/embeddings", json={"input": "a text"}),
+                await client.post("/v1/completions", json=SCORE),
+            ]
         status = (await get(url, "/v1/dmoa/status")).json()
         return refused, status, ready.is_set()
 
     refused, status, was_ready = run(process, config, scenario)
-    assert refused.status_code == 503
-    assert "no answer of its engine" in refused.json()["error"]["message"]
+    for each in refused:
+        assert each.status_code == 503
+        assert "no answer of its engine" in each.json()["error"]["message"]
     assert status["state"] == "starting"
+    assert status["capabilities"] is None
     assert not was_ready
 
 
@@ -113,6 +121,30 @@ def test_a_node_serves_and_keeps_a_few_of_its_old_traces(tmp_path, base_port, mo
     assert code == 200
     assert (status["name"], status["state"], status["incarnation"]) == ("0", "ready", 1)
     assert (config.trace_folder / "000001.trace").stat().st_size > 100
+
+
+def test_what_the_engine_cannot_do_is_refused_by_name_with_one_that_can(tmp_path, base_port):
+    process, config = process_of(tmp_path / "c", base_port, engine="scripted")
+    chat = {"messages": [{"role": "user", "content": "Why?"}]}
+
+    async def scenario(url, ready):
+        await asyncio.wait_for(ready.wait(), 60)
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            return [
+                await client.post("/v1/chat/completions", json={**chat, "logprobs": True}),
+                await client.post("/v1/chat/completions", json={**chat, "grammar": "root ::= x"}),
+                await client.post("/v1/completions", json=SCORE),
+                await client.post("/v1/embeddings", json={"input": "a text"}),
+            ], (await get(url, "/v1/dmoa/status")).json()
+
+    answers, status = run(process, config, scenario)
+    for answer, param in zip(answers, ("logprobs", "grammar", "logprobs", "model"), strict=True):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"]) == (400, param)
+        assert "ask a node that has the engine llama" in error["message"]
+    able = status["capabilities"]
+    assert able.pop("slots") >= 1
+    assert not any(able.values())
 
 
 def test_a_bug_of_the_node_ends_its_process_with_it(tmp_path, base_port):
