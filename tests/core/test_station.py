@@ -7,6 +7,7 @@ import pytest
 from dmoa.core import (
     Action,
     Content,
+    Event,
     MessageReceived,
     Options,
     PromptArrived,
@@ -201,14 +202,14 @@ def test_one_task_alone_is_always_served():
 def test_memory_is_free_again_however_a_task_leaves(way):
     one = small()
     hear(one, sized(0, 60), sized(1, 60), sized(2, 0))
-    gone = {
-        "ended": [ServiceEnded(task(0), SOME)],
-        "failed": [ServiceFailed(task(0), "out of memory")],
-        "withdrawn in service": [MessageReceived("b", Withdrawal(task(0)))],
-        "withdrawn waiting": [MessageReceived("b", Withdrawal(task(1)))],
-    }[way]
+    ways: dict[str, Event] = {
+        "ended": ServiceEnded(task(0), SOME),
+        "failed": ServiceFailed(task(0), "out of memory"),
+        "withdrawn in service": MessageReceived("b", Withdrawal(task(0))),
+        "withdrawn waiting": MessageReceived("b", Withdrawal(task(1))),
+    }
     expected = [2] if way == "withdrawn waiting" else [1, 2]
-    assert begun(hear(one, *gone)) == expected
+    assert begun(hear(one, ways[way])) == expected
 
 
 def test_a_task_past_its_deadline_is_refused_even_where_memory_is_short():

@@ -26,7 +26,8 @@ from dmoa.errors import EngineError, InvariantError, ScenarioError
 from dmoa.live import driver as module
 from dmoa.live.clock import RunClock
 from dmoa.live.driver import Driver
-from dmoa.live.engines.base import Capabilities, Generation, TokenScore
+from dmoa.live.engines.base import Generation, TokenScore
+from dmoa.live.engines.scripted import Scripted
 from dmoa.live.services import NOTHING_WRITTEN, Services
 from tests.live.wires import until
 
@@ -234,21 +235,14 @@ def test_a_bug_ends_the_node_with_its_story_and_nothing_is_heard_any_more():
 # --- services -------------------------------------------------------------------------------
 
 
-class Engine:
+class Engine(Scripted):
     """An engine that does what a test says."""
 
-    model, kind, context_tokens = "test", "scripted", 100
-    capabilities = Capabilities()
-    notes: tuple[str, ...] = ()
+    model = "test"
 
     def __init__(self, does):
+        super().__init__()
         self.does = does
-
-    def count_tokens(self, _prompt, _options):
-        return 3
-
-    def close(self):
-        pass
 
     def generate(self, prompt, options, on_text, cancelled):
         return self.does(prompt, options, on_text, cancelled)

@@ -49,7 +49,7 @@ def test_an_engine_reads_ahead_what_it_will_be_asked(tmp_path):
         async with live_overlay(setup, tmp_path, engines.__getitem__) as overlay:
             node = overlay.nodes["0"]
             ticket = await node.submit(QUESTION, Options(max_tokens=20))
-            await until(lambda: node.find(ticket.id).state == "answered")
+            await until(lambda: bool((view := node.find(ticket.id)) and view.state == "answered"))
             for one in overlay.nodes.values():
                 one.flush()
 
