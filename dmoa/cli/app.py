@@ -36,6 +36,7 @@ COMMANDS = (
     "status",
     "logs",
     "models",
+    "calibrate",
     "doctor",
 )
 

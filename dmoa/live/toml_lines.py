@@ -44,21 +44,30 @@ def line_of(text: str, path: str) -> int | None:
     3
     """
     wanted = re.sub(r"\[\d+\]", "", path)
-    table: list[str] = []
     best, best_length = None, 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, (_, here) in enumerate(places(text), 1):
+        if here and (wanted == here or wanted.startswith(f"{here}.")) and len(here) > best_length:
+            best, best_length = number, len(here)
+    return best
+
+
+def places(text: str) -> Iterator[tuple[bool, str]]:
+    r"""Tell of each line whether it begins a table, and the dotted path of its table or key.
+
+    The path is empty where a line has neither.
+
+    >>> list(places("[live]\nmodel = 'x'\n"))
+    [(True, 'live'), (False, 'live.model')]
+    """
+    table: list[str] = []
+    for line in text.splitlines():
         header = _HEADER.match(line)
         key = None if header else _KEY.match(line)
         if header is not None:
-            table = steps = _steps(header["steps"])
-        elif key is not None:
-            steps = table + _steps(key["steps"])
+            table = _steps(header["steps"])
+            yield True, ".".join(table)
         else:
-            continue
-        here = ".".join(steps)
-        if (wanted == here or wanted.startswith(f"{here}.")) and len(here) > best_length:
-            best, best_length = number, len(here)
-    return best
+            yield False, "" if key is None else ".".join(table + _steps(key["steps"]))
 
 
 def _steps(text: str) -> list[str]:
