@@ -15,7 +15,9 @@ ANY_RATE_HZ = 1.0
 class LiveBound(msgspec.Struct, frozen=True):
     """The critical rate λ* of a running cluster, and on which side of it it is.
 
-    Rates are prompts per second and node; ``verdict`` is ``idle`` where no prompt arrives.
+    Rates are prompts per second and node; ``verdict`` is ``idle`` where no prompt arrives. Of a
+    node whose slots share a processor the measured service times are those in batches, which are
+    longer than alone: then the limit errs on the safe side.
     """
 
     verdict: str

@@ -157,8 +157,10 @@ def _verdict(limit: LiveBound) -> Text:
         why = f"no prompts arrive; {critical} would be the limit"
     else:
         side = "below" if limit.verdict == "stable" else "not below"
+        # A host's name says that it is one.
+        kind = "" if limit.bottleneck.startswith("host ") else "node "
         why = (
-            f"λ = {number(limit.arrival_rate_hz)} is {side} {critical}; the bottleneck, node "
+            f"λ = {number(limit.arrival_rate_hz)} is {side} {critical}; the bottleneck, {kind}"
             f"{limit.bottleneck}, is offered {100 * limit.offered_load_max:.0f} % of its capacity"
         )
     return Text.assemble((limit.verdict.upper(), f"bold {style}"), f"  {why} at the measured α.")

@@ -39,8 +39,9 @@ def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes
     """Draw the overlay, its nodes coloured by offered load a_i, the bottleneck ringed.
 
     Blue nodes are below the limit, orange ones beyond it: their queues grow. Where nodes serve
-    several tasks at once, the colour is the load by slots, a_i / slots_i. Nodes stand where the
-    overlay says they are, else where a layout without chance puts them.
+    several tasks at once, the colour is the load by slots, a_i / slots_i, and where their tasks
+    share a processor the load by that at which the node saturates. Nodes stand where the overlay
+    says they are, else where a layout without chance puts them.
 
     Args:
         setup: a resolved scenario of at most 2000 nodes.
@@ -84,7 +85,7 @@ def overlay(setup: Setup, load: Sequence[float], ax: Axes | None = None) -> Axes
     nodes = _draw_nodes(ax, places, filled, diameter, top)
     _draw_labels(ax, setup, places, filled, nodes, diameter)
     _ring_bottlenecks(ax, places, tied, diameter)
-    _add_colour_bar(ax, nodes, top, per_slot=max(setup.slots) > 1)
+    _add_colour_bar(ax, nodes, top, _colour_means(setup))
     plan, rates = setup.scenario.plan, setup.arrival_rate_hz
     mean_hz = style.number(sum(rates) / n)
     style.label(
@@ -219,7 +220,13 @@ def _describe(setup: Setup, load: Sequence[float], tied: Sequence[int]) -> str:
     return f"{len(tied)} equal bottlenecks, {most}"
 
 
-def _add_colour_bar(ax: Axes, nodes: PathCollection, top: float, *, per_slot: bool) -> None:
+def _colour_means(setup: Setup) -> str:
+    if setup.shares_processor:
+        return "offered load by capacity"
+    return f"offered load {'by slots a / slots' if max(setup.slots) > 1 else 'a'} (Erlang)"
+
+
+def _add_colour_bar(ax: Axes, nodes: PathCollection, top: float, meaning: str) -> None:
     bar = ax.figure.colorbar(nodes, ax=ax, shrink=0.8, pad=0.02, aspect=28)
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     if top > 1:
@@ -228,5 +235,4 @@ def _add_colour_bar(ax: Axes, nodes: PathCollection, top: float, *, per_slot: bo
     bar.ax.axhline(1.0, color=style.INK, lw=1.6)
     bar.ax.tick_params(labelsize=style.TICK_PT, length=2)
     bar.outline.set_visible(False)
-    text = "offered load by slots a / slots" if per_slot else "offered load a"
-    bar.set_label(f"{text} (Erlang)", fontsize=style.LABEL_PT, color=style.INK)
+    bar.set_label(meaning, fontsize=style.LABEL_PT, color=style.INK)

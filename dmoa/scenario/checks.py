@@ -121,14 +121,14 @@ def _check_station(scenario: Scenario) -> None:
         raise ScenarioError(
             f"must have a value for each number of tasks up to {slots}, the slots",
             path="station.speedup",
-            given=station.speedup,
+            given=f"{len(station.speedup)} of them",
             remedy=f"give {slots} values, or at most {len(station.speedup)} slots",
         )
     if station.speedup[0] != 1:
         raise ScenarioError(
             "must begin with 1: speeds are relative to that of one task alone",
-            path="station.speedup",
-            given=station.speedup,
+            path="station.speedup[0]",
+            given=station.speedup[0],
             remedy="divide all values by the first",
         )
 

@@ -69,6 +69,13 @@ def test_slots_divide_the_load():
     assert ax.figure.axes[1].get_ylabel() == "offered load by slots a / slots (Erlang)"
 
 
+def test_the_speed_at_full_batch_divides_the_load():
+    setup = setup_of("station.slots=2", "station.speedup=[1, 1.6]")
+    ax = drawn(setup, [0.8] * 8)
+    assert ax.collections[1].get_array().tolist() == pytest.approx([0.5] * 8)
+    assert ax.figure.axes[1].get_ylabel() == "offered load by capacity"
+
+
 def test_long_names_stand_beside_their_nodes_without_hiding_each_other():
     setup = setup_of("overlay.topology=nsfnet")
     ax = drawn(setup)

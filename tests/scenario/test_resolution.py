@@ -173,3 +173,40 @@ def test_mean_times_by_stage_and_origin_have_a_limit(monkeypatch):
     with pytest.raises(ScenarioError, match="needs 2 x 3 x 3 mean times") as caught:
         made.stage_service_time_s()
     assert caught.value.path == "overlay.nodes"
+
+
+def test_a_node_with_fewer_slots_takes_the_beginning_of_the_curve():
+    station = {"slots": 3, "speedup": [1.0, 1.4, 1.6]}
+    made = resolved(overlay=PATH, station=station, nodes={"1": {"slots": 2}})
+    assert made.full_speed == (1.6, 1.4, 1.6)
+    assert resolved(overlay=PATH, station={"slots": 3}).full_speed == (3.0, 3.0, 3.0)
+
+
+def test_nodes_that_name_no_host_share_one():
+    made = resolved(overlay=PATH, host={"cores": 2}, nodes={"1": {"host": "b"}})
+    assert made.hosts == ("common", "b", "common")
+    assert resolved(overlay=PATH).hosts is None
+
+
+@pytest.mark.parametrize(
+    ("values", "shares"),
+    [
+        ({"station": {"slots": 4, "cache_tokens": 99, "chunk_tokens": 9}}, False),
+        ({"station": {"speedup": [1.0]}}, True),
+        ({"station": {"reuse": True}}, True),
+        ({"plan": {"overlap": True}}, True),
+        ({"host": {"cores": 8}}, True),
+    ],
+)
+def test_tasks_share_a_processor_where_a_scenario_asks_for_what_follows_from_it(values, shares):
+    assert resolved(**values).shares_processor is shares
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_a_speed_that_falls_with_more_tasks_is_told(layers):
+    station = {"slots": 3, "speedup": [1.0, 1.6, 1.2]}
+    made = resolved(station=station, plan={"layers": layers})
+    (note,) = made.notes
+    assert "3 tasks at once are served 1.2 times as fast as one, 2 at once 1.6 times" in note
+    assert note.endswith("station.slots = 2 would serve more")
+    assert resolved(station={**station, "slots": 2}, plan={"layers": layers}).notes == ()

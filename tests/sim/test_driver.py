@@ -14,6 +14,7 @@ from dmoa.core import (
     MessageReceived,
     Node,
     Plan,
+    Prefill,
     PromptArrived,
     ServiceEnded,
     StartService,
@@ -106,6 +107,23 @@ def test_messages_without_delay_are_heard_in_the_instant_they_are_sent():
         (0.5, 1, MessageReceived),
         (0.5, 2, MessageReceived),
     ]
+
+
+def test_without_a_shared_processor_nothing_is_read_ahead():
+    names = ["0", "1"]
+    made = [
+        Node(
+            name,
+            plan=layered(1, 1),
+            selection=Uniform([peer for peer in names if peer != name]),
+            key=7,
+            overlap=True,
+        )
+        for name in names
+    ]
+    entries, ended_s = simulate(made, world([[0.0], []]), 10.0)
+    assert any(isinstance(action, Prefill) for entry in entries for action in entry[3])
+    assert ended_s == 2.0
 
 
 def test_services_that_take_no_time_end_at_once():

@@ -162,3 +162,76 @@ def test_a_setup_is_taken_as_it_is():
 def test_best_weights_must_be_solved_for_before_they_are_used():
     with pytest.raises(ScenarioError, match="computed first"):
         resolve(scenario("ring", **{"plan.selection": "weighted", "plan.weights": "best"}))
+
+
+# --- slots that share a processor, nodes that share a host ----------------------------------
+
+CURVE = {"slots": 3, "speedup": [1.0, 1.4, 1.6]}
+
+
+def test_at_full_batch_a_node_is_worth_its_total_speed():
+    limit = bound(scenario("ring", station=CURVE))
+    one = bound(scenario("ring"))
+    assert limit.critical_rate_hz == pytest.approx(1.6 * one.critical_rate_hz)
+    assert limit.theorem1_critical_rate_hz == pytest.approx(1.6 * one.theorem1_critical_rate_hz)
+    assert limit.single_slot_critical_rate_hz == pytest.approx(one.critical_rate_hz)
+    assert limit.offered_load == one.offered_load
+    assert limit.saturation == pytest.approx([load / 1.6 for load in one.offered_load])
+    assert limit.offered_load_max == pytest.approx(0.8 / 1.6)
+    assert (limit.host_critical_rate_hz, limit.hosts, limit.utilization) == (None, [], None)
+    assert limit.sufficient.case == "conjectured"
+    assert "all slots busy" in limit.sufficient.text
+
+
+def test_slots_without_a_curve_have_a_processor_each():
+    limit = bound(scenario("ring", station__slots=2))
+    assert limit.single_slot_critical_rate_hz is None
+    assert limit.saturation == limit.utilization == pytest.approx([0.4] * 8)
+
+
+def test_reading_does_not_become_faster():
+    service = {"distribution": "tokens", "input_token_s": 0.01, "output_token_s": 0.005}
+    limit = bound(scenario(service=service, station=CURVE))
+    assert limit.single_slot_critical_rate_hz == pytest.approx(1 / 2)
+    assert limit.critical_rate_hz == pytest.approx(1 / (1 + 1 / 1.6))
+    assert limit.sufficient.case == "necessary"
+    assert "one task reads" in limit.sufficient.text
+
+
+def test_what_is_not_read_again_is_no_load():
+    service = {"distribution": "tokens", "input_token_s": 0.001}
+    again = bound(scenario("complete", service=service))
+    once = bound(scenario("complete", service=service, station__reuse=True))
+    spared = 0.2 * 100 * 0.001  # each prompt's question, once
+    assert once.offered_load == pytest.approx([load - spared for load in again.offered_load])
+    assert once.utilization == pytest.approx(once.saturation)
+
+
+@pytest.mark.parametrize(
+    ("cores", "bottleneck", "share"), [(2.0, "host common", 8 * 0.8 / 2), (8.0, "0", 0.8)]
+)
+def test_a_host_may_saturate_before_its_nodes(cores: float, bottleneck: str, share: float):
+    limit = bound(scenario("ring", host__cores=cores))
+    assert limit.bottleneck == bottleneck
+    assert limit.offered_load_max == pytest.approx(share)
+    assert limit.critical_rate_hz == pytest.approx(0.2 / share)
+    assert limit.host_critical_rate_hz == pytest.approx(0.2 * cores / (8 * 0.8))
+    assert limit.single_slot_critical_rate_hz == pytest.approx(limit.critical_rate_hz)
+    (host,) = limit.hosts
+    assert (host.name, len(host.nodes)) == ("common", 8)
+    assert host.saturation == pytest.approx(8 * 0.8 / cores)
+    assert (limit.waiting_time_s is None) == (limit.utilization is None) == (cores < 8)
+
+
+def test_a_memory_that_holds_fewer_tasks_than_slots_is_said():
+    assert bound(scenario("ring", station={"slots": 2, "cache_tokens": 999})).sufficient.case == (
+        "necessary"
+    )
+    assert bound(scenario("ring", station__cache_tokens=999)).sufficient.case == "conjectured"
+
+
+def test_the_capacity_of_a_node_is_the_load_at_which_it_saturates():
+    assert loads.capacity(prepare(scenario("ring", station__slots=2))).tolist() == [2.0] * 8
+    idle = {"1": {"arrival_rate_hz": 0.0}}
+    made = prepare(scenario(station=CURVE, nodes=idle))
+    assert loads.capacity(made) == pytest.approx([1.6, 1.6])

@@ -103,6 +103,23 @@ def test_the_search_tries_both_sides_of_the_estimate(monkeypatch: pytest.MonkeyP
     assert found.estimate is None, "nothing was busy"
 
 
+def test_where_tasks_share_a_processor_the_search_begins_at_the_limit_of_theory(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    # The busy slots are not in proportion to the arrival rate there, so nothing is measured first.
+    oracle = Oracle(1.4 * CRITICAL_HZ, 1.4 * CRITICAL_HZ)
+    monkeypatch.setattr(capacities, "simulate", oracle)
+    station = {"slots": 2, "speedup": [1.0, 1.4]}
+    found = capacity(scenario("ring", station=station, run__horizon_s=100))
+    assert found.critical_rate_hz == pytest.approx(1.4 * CRITICAL_HZ)
+    assert (found.low, found.high) == (
+        pytest.approx(1.4 * CRITICAL_HZ * 0.955),
+        pytest.approx(1.4 * CRITICAL_HZ * 1.045),
+    )
+    assert found.estimate is None
+    assert len(oracle.asked) == 2
+
+
 @pytest.mark.parametrize("truth_hz", [0.1, 0.2, 0.4])
 def test_the_search_moves_out_to_a_limit_that_is_elsewhere(
     monkeypatch: pytest.MonkeyPatch, truth_hz: float

@@ -114,6 +114,19 @@ BAD = {
         lambda: theory.sojourn_time_s(1, 1, 1.0, -0.1),
         "task_rate_hz: must not",
     ),
+    "no speeds": (lambda: theory.speedup_queue(0.5, 1.0, []), "speedup: .*1 to 1,000,000 total"),
+    "speeds in a matrix": (lambda: theory.speedup_queue(0.5, 1.0, [[1.0]]), "speedup: .*shape"),
+    "a speed of 0": (
+        lambda: theory.speedup_queue(0.5, 1.0, [1, 0]),
+        r"speedup\[1\]: must be above",
+    ),
+    "half a host": (
+        lambda: theory.host_load([0.1], 0.5, 1.0),
+        r"host\[0\]: is no index.*count from 0",
+    ),
+    "a host too many": (lambda: theory.host_load([0.1, 0.1], [0, 2], 1.0), r"host\[1\]: is no"),
+    "no cores": (lambda: theory.host_load([0.1], [0], 0.0), "cores: must be above 0"),
+    "no threads": (lambda: theory.host_load([0.1], [0], 1.0, 0.0), "threads: must be above 0"),
     "join buffer of no prompts": (
         lambda: theory.join_buffer_responses(0, 1, 1, 1.0, 0.5),
         "arrival_rate_hz: must be above 0",
