@@ -1,6 +1,6 @@
 """Studies: what a researcher asks of a scenario, in one call each."""
 
-from dmoa.study.bounds import Bound, Sufficiency, bound, prepare
+from dmoa.study.bounds import Bound, HostLoad, Sufficiency, bound, prepare
 from dmoa.study.capacities import at_rate, capacity
 from dmoa.study.grid import parse_grid, parse_grids
 from dmoa.study.measured import MeasuredNode, MeasuredResult, measure_traces
@@ -13,6 +13,7 @@ from dmoa.study.tidy import export_csv, load_sweep
 __all__ = [
     "Bound",
     "CapacityResult",
+    "HostLoad",
     "MeasuredNode",
     "MeasuredResult",
     "NodeSummary",

@@ -67,6 +67,8 @@ class SimulationResult:
                     "critical_rate_hz": limit.critical_rate_hz,
                     "theorem1_critical_rate_hz": limit.theorem1_critical_rate_hz,
                     "best_critical_rate_hz": limit.best_critical_rate_hz,
+                    "single_slot_critical_rate_hz": limit.single_slot_critical_rate_hz,
+                    "host_critical_rate_hz": limit.host_critical_rate_hz,
                     "offered_load_max": limit.offered_load_max,
                     "bottleneck": limit.bottleneck,
                     "sojourn_time_s": limit.sojourn_time_s,

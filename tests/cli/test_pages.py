@@ -117,6 +117,19 @@ def test_names_of_nodes_are_never_markup(dmoa: Run, workdir: Path) -> None:
     assert "\n :smile: " in page
 
 
+def test_bound_says_what_batches_gain_and_what_a_host_allows(dmoa: Run) -> None:
+    values = ("station.slots=2", "station.speedup=[1, 1.5]", "host.cores=4")
+    sets = [part for value in values for part in ("--set", value)]
+    page = words(dmoa("bound", "ring", *sets).stdout)
+    assert "critical rate λ* (this selection, all slots busy) 0.1875 100 %" in page
+    assert "λ* with one slot 0.125 67 %" in page
+    assert "λ* of the busiest host alone 0.1875 100 %" in page
+    assert "the bottleneck, host common, is offered 107 % of the work that it can do" in page
+    assert "of capacity" in page
+    assert "common 8 107 %" in page
+    assert "◂ bottleneck" not in dmoa("simulate", "ring", *sets, "--horizon", "50").stdout
+
+
 def test_bound_sets_the_limits_side_by_side(dmoa: Run) -> None:
     page = words(dmoa("bound", "--topology", "karate").stdout)
     assert "critical rate λ* (this selection) 0.07389 100 %" in page

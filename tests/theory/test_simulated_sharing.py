@@ -135,9 +135,11 @@ def test_a_node_that_reads_and_writes_saturates_between_one_slot_and_full_batch(
         station={"slots": 4, "speedup": CURVE}, run={"horizon_s": 20_000, "replications": 6}
     )
     limit = bound(scenario(**values))
-    assert limit.single_slot_critical_rate_hz == pytest.approx(1 / 2)
+    single_hz = limit.single_slot_critical_rate_hz
+    assert single_hz is not None
+    assert single_hz == pytest.approx(1 / 2)
     assert limit.critical_rate_hz == pytest.approx(1 / (1 + 1 / 1.8))
-    low, high = 0.97 * limit.single_slot_critical_rate_hz, 1.03 * limit.critical_rate_hz
+    low, high = 0.97 * single_hz, 1.03 * limit.critical_rate_hz
     verdicts = [
         run(prepare(scenario(**values, arrivals__arrival_rate_hz=rate))).verdict.status
         for rate in (low, high)
