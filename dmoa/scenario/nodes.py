@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-from dmoa.core import Join, Node, Selection, Template, Uniform, Weighted, derive, layered
+from dmoa.core import Join, Node, Selection, Uniform, Weighted, derive, layered
 from dmoa.scenario.parse import to_dict
+from dmoa.scenario.recurring import template
 from dmoa.scenario.setup import Setup
 
 
@@ -33,8 +34,6 @@ def build_nodes(setup: Setup, key: int) -> list[Node]:
     spec = setup.scenario.plan
     join = Join(spec.layer_deadline_s, spec.quorum or 1, spec.patience, spec.attempts or 1)
     plan = layered(spec.layers, spec.proposers, join=join, deadline_s=spec.prompt_deadline_s)
-    tokens = spec.instruction_tokens
-    template = Template(tokens=tokens) if spec.template is None else Template(spec.template, tokens)
     nodes = []
     for index, name in enumerate(setup.names):
         peers = [setup.names[peer] for peer in setup.peers[index]]
@@ -51,7 +50,7 @@ def build_nodes(setup: Setup, key: int) -> list[Node]:
                 key=derive(key, "select", index),
                 slots=setup.slots[index],
                 queue_max=setup.queue_max[index],
-                template=template,
+                template=template(spec),
                 service_time_s=setup.service_time_s[index],
                 overlap=spec.overlap,
                 cache_tokens=setup.scenario.station.cache_tokens,
