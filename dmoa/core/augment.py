@@ -21,11 +21,15 @@ not repeat a claim merely because several make it. Answer the question directly,
 mentioning the proposals or how this answer came about.
 
 Proposals:
-{responses}"""
+{responses}
+
+Answer the question above.
+"""
 """The default aggregation instruction, with the places of the question and of the responses.
 
 What is known first stands first. So a language model that has answered the question has already
-read how this begins, and can read on while the responses are still being written.
+read how this begins, and can read on while the responses are still being written. The last line is
+for small models, which else take the proposals for a talk with them and reply to that.
 """
 
 CUT = " [cut off]"
