@@ -23,8 +23,7 @@ mentioning the proposals or how this answer came about.
 Proposals:
 {responses}
 
-Answer the question above.
-"""
+Answer the question above."""
 """The default aggregation instruction, with the places of the question and of the responses.
 
 What is known first stands first. So a language model that has answered the question has already

@@ -59,7 +59,7 @@ def test_the_default_instruction_holds_both_places():
     text = augment(Content(1, "THE QUESTION"), [Content(1, "A"), Content(1, "B")], Template()).text
     assert text is not None
     assert text.startswith("THE QUESTION\n\nSeveral assistants")
-    assert text.endswith("Proposals:\n[1] A\n\n[2] B\n\nAnswer the question above.\n")
+    assert text.endswith("Proposals:\n[1] A\n\n[2] B\n\nAnswer the question above.")
     assert Template() == Template(INSTRUCTION, tokens=0)
 
 
