@@ -13,14 +13,14 @@ import pytest
 
 from dmoa.core import Options, Turn
 from dmoa.errors import EngineError, ScenarioError
-from dmoa.live.engines import llama_binding, make_engine, memory
+from dmoa.live.engines import llama_binding, llama_library, make_engine, memory
 from dmoa.live.engines.base import Cancellation, Generation
 from dmoa.live.engines.llama import Llama
 from dmoa.live.engines.spec import DEFAULT_MODEL, EngineSpec
 from dmoa.live.models import find_model
 
 CONTEXT_TOKENS = 512
-CAPITAL = "What is the capital of France?"
+CAPITAL = "What is the capital of Japan?"
 """No two words are almost equally likely in its answer, so that it is always the same."""
 STORY = "Tell a story."
 GREEDY: dict[str, Any] = {"temperature": 0.0}
@@ -62,7 +62,7 @@ class TestGeneration:
 
     def test_a_question_is_answered(self, engine: Llama) -> None:
         made = generate(engine, max_tokens=40, **GREEDY)
-        assert "Paris" in made.text
+        assert "Tokyo" in made.text
         assert made.finish == "stop"
         assert 0 < made.tokens < 40
         assert made.prompt_tokens == engine.count_tokens(CAPITAL, Options())
@@ -237,7 +237,7 @@ class TestPrompts:
 
         monkeypatch.setattr(llama_binding.Model, "__init__", without_template)
         engine = Llama(find_model(DEFAULT_MODEL), context_tokens=256, threads=1)
-        made = generate(engine, max_tokens=20, **GREEDY)
+        made = generate(engine, "What is the capital of France?", max_tokens=20, **GREEDY)
         generate(engine, max_tokens=1)
         assert "Paris" in made.text
         assert not made.text.startswith(" ")
@@ -308,7 +308,7 @@ class TestLife:
     def test_a_model_that_does_not_generate_is_refused(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        library = llama_binding.library()
+        library = llama_library.library()
         monkeypatch.setattr(library, "llama_model_has_decoder", lambda _: False)
         with pytest.raises(ScenarioError, match="does not generate text"):
             Llama(find_model(DEFAULT_MODEL))
@@ -316,7 +316,7 @@ class TestLife:
     def test_a_context_that_cannot_be_made_is_told_and_gives_the_weights_back(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        library = llama_binding.library()
+        library = llama_library.library()
         freed: list[object] = []
         free = library.llama_model_free
 
