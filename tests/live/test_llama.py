@@ -201,7 +201,9 @@ class TestPrompts:
     def test_a_configured_template_goes_before_the_models(self) -> None:
         engine = Llama(find_model(DEFAULT_MODEL), context_tokens=256, threads=1, template="gemma")
         written = engine._prompts._write([Turn("system", "Be brief."), Turn("user", "Why?")])
-        assert "<start_of_turn>user\nBe brief.\n\nWhy?<end_of_turn>" in written
+        assert written.endswith(
+            "<start_of_turn>user\nBe brief.\n\nWhy?<end_of_turn>\n<start_of_turn>model\n"
+        )
         engine.close()
 
     @pytest.mark.parametrize(

@@ -33,14 +33,17 @@ NAMED = {
     "plain": PLAIN,
     "chatml": Form(
         "{% for message in messages %}<|im_start|>{{ message.role }}\n"
-        "{{ message.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n",
+        "{{ message.content }}<|im_end|>\n{% endfor %}"
+        # Within an expression, because Jinja drops a line break that ends a template.
+        "{{ '<|im_start|>assistant\n' }}",
         stops=("<|im_end|>",),
     ),
     "gemma": Form(
         "{{ bos_token }}{% for message in messages %}"
         "{% if message.role == 'system' %}{{ raise_exception('Gemma has no system turns') }}"
         "{% endif %}<start_of_turn>{{ 'model' if message.role == 'assistant' else 'user' }}\n"
-        "{{ message.content }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n",
+        "{{ message.content }}<end_of_turn>\n{% endfor %}"
+        "{{ '<start_of_turn>model\n' }}",
         stops=("<end_of_turn>",),
     ),
 }
