@@ -13,6 +13,7 @@ from dmoa.errors import ScenarioError
 from dmoa.live.engines import llama_library, make_engine, memory
 from dmoa.live.engines.llama import Llama
 from dmoa.live.engines.spec import EngineSpec
+from dmoa.live.gguf import read_gguf
 from tests.live.ggufs import gguf_bytes, write_gguf
 
 
@@ -52,6 +53,41 @@ def test_not_enough_memory(
     with pytest.raises(ScenarioError, match=r"not enough memory: .* MiB .* 1 MiB") as refused:
         Llama(file, context_tokens=1 << 20)
     assert refused.value.path == "context_tokens"
+
+
+@pytest.mark.parametrize(
+    ("fitting", "slots", "cells", "path", "says"),
+    [
+        (3.5, 8, 8 * 512, "station.slots", "3 slots of this context would fit"),
+        (1.0, 8, 8 * 512, "station.slots", "1 slot of this context would fit"),
+        (0.9, 8, 8 * 512, "context_tokens", "set a smaller context_tokens"),
+        (1.5, 1, 2 * 512, "station.slots", "lower, or a smaller context_tokens"),
+        (3.5, 4, 4 * 512, "station.slots", "set station.slots or station.cache_tokens lower"),
+        (3.5, 4, 3 * 512, None, ""),
+        (4.0, 4, 4 * 512, None, ""),
+    ],
+)
+def test_how_many_slots_would_fit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    fitting: float,
+    slots: int,
+    cells: int,
+    path: str | None,
+    says: str,
+) -> None:
+    facts = read_gguf(write_gguf(tmp_path / "a.gguf"))
+    room = int(fitting * facts.cache_bytes(512))
+    monkeypatch.setattr(memory, "memory_bytes", lambda: (1 << 40, room))
+    if path is None:
+        memory.check_room(facts, cells=cells, context_tokens=512, slots=slots)
+        return
+    with pytest.raises(ScenarioError) as refused:
+        memory.check_room(facts, cells=cells, context_tokens=512, slots=slots)
+    assert refused.value.path == path
+    assert refused.value.given == (slots if path == "station.slots" else 512)
+    assert says in str(refused.value)
 
 
 def test_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
