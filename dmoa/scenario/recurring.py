@@ -38,7 +38,7 @@ class Recurring(NamedTuple):
         """Look at the template of a plan.
 
         >>> Recurring.of(Plan(instruction_tokens=50))
-        Recurring(question=True, asks=True, instruction_tokens=50)
+        Recurring(question=True, asks=True, instruction_tokens=47)
         >>> Recurring.of(Plan(template="{responses} {prompt}"))
         Recurring(question=False, asks=False, instruction_tokens=0)
         """
@@ -50,7 +50,7 @@ class Recurring(NamedTuple):
         """Count the tokens that recur once a task of a stage was read.
 
         >>> Recurring.of(Plan(instruction_tokens=50)).after(1, 100)
-        150
+        147
         """
         if stage == 0:
             return question_tokens if self.question else 0

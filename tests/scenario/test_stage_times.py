@@ -20,6 +20,8 @@ TOKENS = {
     "output_token_s": 0.02,
 }
 CURVE = [1.0, 1.5]
+INSTRUCTION = {"instruction_tokens": 50, "template": "{prompt} Merge: {responses}"}
+"""All of it stands before the responses."""
 
 
 def resolved(**sections: Any) -> Setup:
@@ -45,7 +47,7 @@ def test_only_writing_becomes_faster_in_a_batch():
 
 
 def test_an_origin_does_not_read_its_question_again():
-    plan = {"layers": 2, "proposers": 1, "instruction_tokens": 50}
+    plan = {"layers": 2, "proposers": 1, **INSTRUCTION}
     values = {"overlay": {"nodes": 3}, "service": TOKENS, "plan": plan}
     again = stage_times.stage_times(resolved(**values, station={"speedup": [1.0]}))
     once = stage_times.stage_times(resolved(**values, station={"reuse": True}))
@@ -56,7 +58,7 @@ def test_an_origin_does_not_read_its_question_again():
 
 
 def test_origins_may_read_unequally_much():
-    plan = {"layers": 1, "proposers": 2, "instruction_tokens": 50}
+    plan = {"layers": 1, "proposers": 2, **INSTRUCTION}
     made = resolved(overlay=PATH, service=TOKENS, plan=plan, station={"reuse": True})
     alone_s = stage_times.stage_times(made).alone_s
     # Beside 5 s: the instruction, and responses of one peer or of two, and their own.
@@ -64,7 +66,7 @@ def test_origins_may_read_unequally_much():
 
 
 def test_a_peer_may_have_been_asked_before():
-    plan = {"layers": 2, "proposers": 1, "instruction_tokens": 50}
+    plan = {"layers": 2, "proposers": 1, **INSTRUCTION}
     made = resolved(overlay=PATH, service=TOKENS, plan=plan, station={"reuse": True})
     chances = np.array([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.0, 1.0, 0.0]])
     without, with_peers = (
@@ -92,7 +94,7 @@ def test_what_recurs_has_a_limit(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("text", "after_question", "after_augmented"),
     [
-        (None, 100, 150),
+        (None, 100, 147),
         ("{prompt} now: {responses}", 100, 150),
         ("Look: {prompt} {responses}", 0, 150),
         ("abcd{responses}efgh{prompt}", 0, 25),

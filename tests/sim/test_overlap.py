@@ -16,6 +16,8 @@ from dmoa.trace import Track
 from tests.sim.runs import run, scenario
 
 QUESTION, INSTRUCTION, RESPONSE = 100, 20, 40
+TEMPLATE = "{prompt} Merge: {responses}"
+"""All of the instruction stands before the responses."""
 READ_S, WRITE_S = 0.01, 0.05
 
 #: How much faster than the origin its two peers are.
@@ -28,7 +30,12 @@ def network(speeds: tuple[float, ...], **values: Any) -> Setup:
     return prepare(
         scenario(
             overlay={"topology": "complete", "nodes": len(speeds) + 1},
-            plan={"layers": 1, "proposers": 2, "instruction_tokens": INSTRUCTION},
+            plan={
+                "layers": 1,
+                "proposers": 2,
+                "template": TEMPLATE,
+                "instruction_tokens": INSTRUCTION,
+            },
             tokens={"prompt_tokens": QUESTION, "response_tokens": RESPONSE},
             service={
                 "distribution": "tokens",
