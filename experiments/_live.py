@@ -1,0 +1,96 @@
+"""Real nodes for an experiment: a cluster in a temporary folder, and boxes of chosen speeds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SLICE_S = 0.01
+
+
+class Cluster(NamedTuple):
+    """A running cluster: where it lies, and the processes and doors of its nodes by name."""
+
+    folder: Path
+    pids: dict[str, int]
+    urls: dict[str, str]
+
+
+def dmoa(*arguments: str) -> dict[str, Any]:
+    """Run a command with ``--json`` and give what it says."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "dmoa", *arguments, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        raise SystemExit(f"dmoa {' '.join(arguments)}: {ran.stderr or ran.stdout}")
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told
+
+
+@contextlib.contextmanager
+def cluster(name: str, port: int, values: Sequence[str], *options: str) -> Iterator[Cluster]:
+    """Run a cluster; its files are gone afterwards.
+
+    Args:
+        name: of its folder.
+        port: of its first node; the others follow.
+        values: ``key=value`` of its scenario.
+        options: further ones of ``dmoa init``.
+    """
+    sets = [part for value in values for part in ("--set", value)]
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as parent:
+        folder = str(Path(parent) / name)
+        dmoa("init", folder, "--base-port", str(port), *options, *sets)
+        nodes = dmoa("up", "--dir", folder, "--detach")["nodes"]
+        try:
+            pids = {node["name"]: node["pid"] for node in nodes}
+            urls = {node["name"]: node["url"] for node in nodes}
+            yield Cluster(Path(folder), pids, urls)
+        finally:
+            dmoa("down", "--dir", folder)
+
+
+@contextlib.contextmanager
+def taking_turns(turns: Sequence[Sequence[int]]) -> Iterator[None]:
+    """Let processes run by turns, so that each is a box as fast as its share of the turns.
+
+    Stopped and continued processes need neither privileges nor another kernel, and where no turn
+    has more of them than there are cores, none of them slows another down.
+
+    Args:
+        turns: The processes of each turn; a turn takes 10 ms.
+    """
+    everybody = sorted({pid for turn in turns for pid in turn})
+    ended = threading.Event()
+
+    def run() -> None:
+        place, running = 0, set(everybody)
+        while not ended.wait(SLICE_S):
+            now = set(turns[place])
+            for pid in running - now:
+                os.kill(pid, signal.SIGSTOP)
+            for pid in now - running:
+                os.kill(pid, signal.SIGCONT)
+            running, place = now, (place + 1) % len(turns)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        for pid in everybody:
+            os.kill(pid, signal.SIGCONT)
