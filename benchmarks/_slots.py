@@ -137,9 +137,9 @@ def greedy(model: str) -> dict[str, Any]:
     with closing(Bare(str(path), 1, SLOTS, CONTEXT_TOKENS)) as bare:
         single = [bare.run([each], GREEDY_TOKENS, options)[0][0] for each in prompts]
         batched, _ = bare.run(prompts, GREEDY_TOKENS, options)
-        found["bare8"] = _same(
-            *([bare.text(each) for each in drawn] for drawn in (single, batched))
-        )
+        holes = [bare.run([each], GREEDY_TOKENS, options, hole=HOLE)[0][0] for each in prompts]
+        texts = [[bare.text(each) for each in drawn] for drawn in (single, batched, holes)]
+    found["bare8"], found["bare_cells"] = _same(texts[0], texts[1]), _same(texts[0], texts[2])
     return found
 
 
