@@ -3,7 +3,7 @@
 import pytest
 
 from dmoa.errors import ScenarioError
-from dmoa.live.engines import check_engine, llama_binding
+from dmoa.live.engines import check_engine, llama_library
 from dmoa.live.engines.spec import EngineSpec
 
 
@@ -21,7 +21,7 @@ def test_a_missing_binding_is_named_with_the_command_that_helps(monkeypatch):
     def missing(name):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(llama_binding, "_loaded", [])
+    monkeypatch.setattr(llama_library, "_loaded", [])
     monkeypatch.setattr("importlib.import_module", missing)
     with pytest.raises(ScenarioError) as caught:
         check_engine(EngineSpec())

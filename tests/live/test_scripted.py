@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from dmoa.core import Options, Turn
+from dmoa.core import Options, TaskId, Turn
 from dmoa.errors import EngineError, ScenarioError
 from dmoa.live.engines import make_engine
 from dmoa.live.engines.base import Cancellation, Engine, Generation
@@ -71,6 +71,48 @@ def test_it_follows_no_grammar_and_says_so() -> None:
     assert not Scripted().capabilities.grammar
     with pytest.raises(EngineError, match="grammar"):
         generate(Scripted(), grammar='root ::= "x"')
+
+
+def test_what_it_cannot_is_refused_with_who_can() -> None:
+    engine = Scripted()
+    asks: list[Callable[[], object]] = [
+        lambda: generate(engine, logprobs=0),
+        lambda: engine.score("x", top=0, cancelled=Cancellation()),
+        lambda: engine.embed("x", Cancellation()),
+    ]
+    for ask in asks:
+        with pytest.raises(EngineError, match="ask a node whose engine is llama"):
+            ask()
+    engine.prefill(TaskId("a", 0, 0, 0), "x", Options())
+    engine.drop(TaskId("a", 0, 0, 0))
+
+
+def test_as_many_at_once_as_it_has_slots() -> None:
+    inside = threading.Barrier(3, timeout=10)
+
+    def together(_prompt: str, _call: int) -> float:
+        inside.wait()
+        return 0.0
+
+    engine = Scripted(together, slots=3)
+    assert engine.capabilities.slots == 3
+    threads = [threading.Thread(target=generate, args=(engine,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not inside.broken
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_who_asks_about_a_cancellation_late_is_told_at_once() -> None:
+    told: list[str] = []
+    cancelled = Cancellation()
+    cancelled.notify(lambda: told.append("early"))
+    cancelled.set()
+    cancelled.notify(lambda: told.append("late"))
+    cancelled.set()
+    assert told == ["early", "late"]
 
 
 def test_it_takes_the_service_time_it_is_told() -> None:

@@ -284,11 +284,10 @@ class Batching:
     def _end(self, job: Job, error: Exception | None = None) -> None:
         """Take a job out of work; what was computed for it is kept for later."""
         self._working.remove(job)
-        if job.held is not None:
-            if isinstance(job, Writing):
-                self._cache.keep(job.held)
-            else:
-                self._cache.drop(job.held)
+        if isinstance(job, Writing):
+            self._cache.keep(_held(job))
+        else:
+            self._cache.drop(_held(job))
         if error is not None:
             job.fail(error)
         else:
