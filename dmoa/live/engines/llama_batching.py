@@ -1,19 +1,21 @@
 """Continuous batching: one thread that computes, for all sequences, batch after batch.
 
-In each turn every response that is being written gets its next token, and then prompts are read,
-up to a cap: a long prompt never stalls the answers under way. Where nothing is served, beginnings
-of prompts to come are read ahead.
+In each turn every response that is being written gets its next token, all in one computation or in
+groups where that is faster. With the last of them prompts are read, up to a cap: a long one never
+stalls the answers under way. Where nothing is served, beginnings of prompts to come are read ahead.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from time import perf_counter
 
 from dmoa.core import TaskId
 from dmoa.errors import EngineError
 from dmoa.live.engines.llama_binding import ABORTED, DONE, FULL, Context, Part
 from dmoa.live.engines.llama_cache import Cache, Held
+from dmoa.live.engines.llama_groups import Groups
 from dmoa.live.engines.llama_jobs import Calling, Job, Writing
 from dmoa.live.engines.llama_library import reason
 
@@ -53,6 +55,7 @@ class Batching:
         #: The one job that the computation under way is for; it can be aborted.
         self._alone: Job | None = None
         self._reading_ahead = self._closing = False
+        self._groups = Groups()
         #: Prompt tokens computed since the beginning, also those read ahead.
         self.computed_tokens = 0
         self._thread = threading.Thread(target=self._run, name="dmoa-llama", daemon=True)
@@ -160,10 +163,10 @@ class Batching:
         called = [job for job in self._working if isinstance(job, Calling)]
         for job in called:
             self._call(job)
-        batch = self._compose()
-        if batch:
+        batches = self._compose()
+        for batch in batches:
             self._compute(batch)
-        elif not called and not self._working:
+        if not batches and not called and not self._working:
             self._read_one_ahead()
 
     def _call(self, job: Calling) -> None:
@@ -175,21 +178,29 @@ class Batching:
             if ended:
                 self._end(job)
 
-    def _compose(self) -> _Batch:
-        """Put the next batch together: writers first, then readers, up to the cap."""
-        room = self._context.batch_tokens
+    def _compose(self) -> list[_Batch]:
+        """Put the next batches together: writers first; with the last of them readers, capped."""
         jobs = [job for job in self._working if not isinstance(job, Calling)]
-        writing = [job for job in jobs if not job.reading][:room]
-        batch: _Batch = [(job, _part(job, 1)) for job in writing]
-        room -= len(batch)
-        if batch:
-            room = min(room, CHUNK_TOKENS)
+        writing = [job for job in jobs if not job.reading][: self._context.batch_tokens]
+        batches: list[_Batch] = []
+        begun = 0
+        for size in self._groups.split(len(writing)):
+            batches.append([(job, _part(job, 1)) for job in writing[begun : begun + size]])
+            begun += size
+        room = self._context.batch_tokens
+        if batches:
+            room = min(room - len(batches[-1]), CHUNK_TOKENS)
+        reading: _Batch = []
         for job in jobs:
             if room and job.reading:
                 count = min(room, job.pending, OUTPUTS_MAX if job.outputs_all else room)
-                batch.append((job, _part(job, count)))
+                reading.append((job, _part(job, count)))
                 room -= count
-        return batch
+        if batches:
+            batches[-1] += reading
+        elif reading:
+            batches.append(reading)
+        return batches
 
     def _compute(self, batch: _Batch) -> None:
         """Compute a batch, and let its jobs hear of it; smaller ones where that is needed."""
@@ -198,10 +209,14 @@ class Batching:
             self._alone = batch[0][0] if len(batch) == 1 else None
             if self._alone is not None and self._alone.cancelled.is_set():
                 return
+        started_s = perf_counter()
         result = self._context.compute([part for _, part in batch])
+        took_s = perf_counter() - started_s
         with self._condition:
             self._alone = None
         if result == DONE:
+            if not any(job.reading for job, _ in batch):
+                self._groups.note(len(batch), took_s)
             self._hear(batch)
             return
         if result == FULL:
