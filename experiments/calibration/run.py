@@ -1,0 +1,192 @@
+"""Calibrate, then simulate the very arrivals that real nodes got: do the two agree?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from _common import Column, Experiment, begin, panels
+from load import Load, lengths, live_traces, recorded
+
+import dmoa as library
+from dmoa.live.calibration import Calibration, calibrate
+from dmoa.live.calibration_file import calibrated_toml
+from dmoa.live.engines.spec import DEFAULT_CONTEXT_TOKENS, EngineSpec
+from dmoa.plot import style
+from dmoa.study import MeasuredResult, measure_traces
+
+SLOTS, RESPONSE_TOKENS = 4, 24
+SHARES, OVERLOAD, OVERLOAD_RUNS = (0.3, 0.5, 0.7), 1.6, 4
+PORT = 7601
+COLUMNS = (
+    Column("nodes", "nodes"),
+    Column("share", "λ / λ*", ".1f"),
+    Column("prompts", "prompts"),
+    Column("live_sojourn_s", "sojourn, real (s)", ".2f"),
+    Column("simulated_sojourn_s", "simulated (s)", ".2f"),
+    Column("sojourn_ratio", "ratio", ".2f"),
+    Column("live_utilization", "utilization, real", ".3f"),
+    Column("simulated_utilization", "simulated", ".3f"),
+    Column("utilization_ratio", "ratio", ".2f"),
+    Column("live_verdict", "verdict, real"),
+    Column("simulated_verdict", "simulated"),
+)
+
+
+class Shape(NamedTuple):
+    """A network to compare, and the shares of λ* at which it is."""
+
+    nodes: int
+    proposers: int
+    shares: Sequence[float]
+
+
+def scenario_values(shape: Shape, speed: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what real nodes and simulated ones have in common."""
+    return {
+        "overlay.topology": "complete",
+        "overlay.nodes": shape.nodes,
+        "plan.layers": 1,
+        "plan.proposers": shape.proposers,
+        # Deadlines are for failures: here nobody fails, and an overloaded node is to be seen as it
+        # is.
+        "plan.patience": 1000.0,
+        "plan.prompt_deadline_s": 100_000.0,
+        "station.queue_max": 100_000,
+        "live.context_tokens": 1024,
+        "live.max_tokens": RESPONSE_TOKENS,
+        **speed,
+    }
+
+
+def simulated(
+    scenario: library.Scenario, load: Load, folder: Path, seed: int, horizon_s: float
+) -> Path:
+    """Simulate a recorded load; give the trace."""
+    recording = folder / f"{seed}.csv"
+    load.write(recording)
+    file = folder / f"{seed}.trace"
+    arrivals = {
+        "arrivals.process": "trace",
+        "arrivals.file": str(recording),
+        "arrivals.split": "round-robin",
+        "run.horizon_s": horizon_s,
+        "run.replications": 1,
+    }
+    library.simulate(library.load(scenario, arrivals), trace=file, workers=1)
+    return file
+
+
+def compare(
+    experiment: Experiment, shape: Shape, found: Calibration, share: float
+) -> dict[str, Any]:
+    """Put one load on real nodes and on simulated ones; give the row of both."""
+    prompt_tokens, instruction_tokens = lengths(shape.proposers + 1, found.known_tokens)
+    values = scenario_values(shape, found.scenario_values())
+    shared = {key: value for key, value in values.items() if not key.startswith("live.")}
+    scenario = library.load(
+        {},
+        {
+            **shared,
+            "plan.instruction_tokens": instruction_tokens,
+            "tokens.prompt_tokens": prompt_tokens,
+            "tokens.response_tokens": RESPONSE_TOKENS,
+        },
+    )
+    rate_hz = share * library.bound(scenario).critical_rate_hz
+    stable = share < 1
+    window_s = experiment.choose(90.0 if stable else 40.0, 8.0)
+    loads = [
+        recorded(rate_hz, shape.nodes, window_s, prompt_tokens, RESPONSE_TOKENS, seed)
+        for seed in range(1 if stable else OVERLOAD_RUNS)
+    ]
+    options = ("--topology", "complete", "--nodes", str(shape.nodes))
+    rest = {key: value for key, value in values.items() if not key.startswith("overlay.")}
+    with live_traces(loads, window_s, PORT, rest, options, drain=stable) as (folder, real):
+        # What is left at the end of a stable run is finished; an overloaded one is cut there.
+        horizon_s = 3 * window_s if stable else window_s
+        traces = [
+            simulated(scenario, load, folder, seed, horizon_s) for seed, load in enumerate(loads)
+        ]
+        live, model = measure_traces(real, whole=True), measure_traces(traces, whole=True)
+    print(
+        f"{shape.nodes} nodes at {share:.1f} λ* = {rate_hz:.3f} Hz: {live.prompts}, "
+        f"simulated {model.prompts}", flush=True,
+    )  # fmt: skip
+    return row(shape, share, live, model, window_s)
+
+
+def row(
+    shape: Shape, share: float, live: MeasuredResult, model: MeasuredResult, window_s: float
+) -> dict[str, Any]:
+    """Set what was measured beside what was simulated."""
+    sojourns = [each.summary["sojourn_time_s"].mean for each in (live, model)]
+    # The busy time of a slot by the time in which prompts came, so that what a cluster waits before
+    # the first and after the last prompt does not matter.
+    busy = [
+        sum(node.utilization for node in each.nodes) / len(each.nodes) * each.duration_s / window_s
+        for each in (live, model)
+    ]
+    stable = share < 1
+    return {
+        "nodes": shape.nodes,
+        "share": share,
+        "prompts": live.prompts["arrived"],
+        "live_sojourn_s": sojourns[0] if stable else None,
+        "simulated_sojourn_s": sojourns[1] if stable else None,
+        "sojourn_ratio": sojourns[1] / sojourns[0] if stable else None,
+        "live_utilization": busy[0],
+        "simulated_utilization": busy[1],
+        "utilization_ratio": busy[1] / busy[0],
+        "live_verdict": "" if stable else live.verdict.status,
+        "simulated_verdict": "" if stable else model.verdict.status,
+    }
+
+
+def draw(experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw both measures against the share of λ*, real beside simulated."""
+    figure, axes = panels(1, 2, 7.2, 3.2)
+    labels = ("mean sojourn time (s)", "utilization")
+    for ax, measure, label in zip(axes[0], ("sojourn_s", "utilization"), labels, strict=True):
+        for place, nodes in enumerate(sorted({row["nodes"] for row in rows})):
+            points = [
+                row for row in rows if row["nodes"] == nodes and row[f"live_{measure}"] is not None
+            ]
+            shares = [row["share"] for row in points]
+            colour = style.CURVES[place]
+            simulated_values = [row[f"simulated_{measure}"] for row in points]
+            ax.plot(shares, simulated_values, color=colour, label=f"{nodes} nodes, simulated")
+            measured = [row[f"live_{measure}"] for row in points]
+            ax.plot(shares, measured, "o", color=colour, label=f"{nodes} nodes, real")
+        style.label(ax, x="arrival rate by the critical rate, λ / λ*", y=label)
+        ax.set_ylim(bottom=0)
+    style.legend_below(axes[0, 0], columns=2)
+    experiment.save(figure, "agreement")
+
+
+def main() -> None:
+    """Calibrate, compare two nodes and four at several rates, write all down."""
+    experiment = begin(__file__)
+    spec = EngineSpec(
+        threads=1,
+        slots=experiment.choose(SLOTS, 2),
+        context_tokens=experiment.choose(DEFAULT_CONTEXT_TOKENS, 256),
+    )
+    found = calibrate(spec, rounds=experiment.choose(7, 3), host=not experiment.quick)
+    experiment.write_text(f"```toml\n{calibrated_toml(found)}```", "calibrated")
+    shapes = experiment.choose(
+        (Shape(2, 1, (*SHARES, OVERLOAD)), Shape(4, 2, SHARES)), (Shape(2, 1, (0.5,)),)
+    )
+    rows = [compare(experiment, shape, found, share) for shape in shapes for share in shape.shares]
+    experiment.write_table(COLUMNS, rows)
+    draw(experiment, rows)
+    experiment.end()
+
+
+if __name__ == "__main__":
+    main()
