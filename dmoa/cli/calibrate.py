@@ -96,6 +96,7 @@ def command(
     an interval is wide, nothing is written, and the exit code is 2.
     """
     from dmoa.live import calibration  # the help page does without them
+    from dmoa.live.calibration_file import check_place, write_calibration
     from dmoa.live.calibration_target import choose_target, load_problem
 
     target = choose_target(
@@ -104,8 +105,6 @@ def command(
     if not force and (problem := load_problem()):
         raise ScenarioError(problem, path="machine", remedy=_FORCE)
     if write is not None:
-        from dmoa.live.calibration_file import check_place, write_calibration
-
         check_place(write)  # now, not after minutes
     with progress_bar("calibrating") as progress:
         found = calibration.calibrate(

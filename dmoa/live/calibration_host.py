@@ -120,7 +120,7 @@ def _hear(process: subprocess.Popen[bytes]) -> _Answer:
     line = process.stdout.readline()
     if not line:
         raise _died()
-    answer = _answers.decode(line)
+    answer: _Answer = _answers.decode(line)
     if isinstance(answer, _Failure):
         raise EngineError(f"an engine in a process of its own: {answer.reason}")
     return answer

