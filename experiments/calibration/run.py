@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,10 +22,13 @@ from dmoa.plot import style
 from dmoa.study import MeasuredResult, measure_traces
 
 SLOTS, RESPONSE_TOKENS = 4, 24
-SHARES, OVERLOAD, OVERLOAD_RUNS = (0.3, 0.5, 0.7), 1.6, 4
+SHARES, OVERLOAD, OVERLOAD_RUNS = (0.3, 0.5, 0.7), 1.6, 3
+#: A verdict needs runs of a hundred times the time that a prompt alone takes.
+OVERLOAD_PROMPTS = 130
 PORT = 7601
 COLUMNS = (
     Column("nodes", "nodes"),
+    Column("slots", "slots"),
     Column("share", "λ / λ*", ".1f"),
     Column("prompts", "prompts"),
     Column("live_sojourn_s", "sojourn, real (s)", ".2f"),
@@ -39,15 +43,18 @@ COLUMNS = (
 
 
 class Shape(NamedTuple):
-    """A network to compare, and the shares of λ* at which it is."""
+    """A network to compare, the shares of λ* at which it is, and its slots, if they are others."""
 
     nodes: int
     proposers: int
     shares: Sequence[float]
+    slots: int | None = None
 
 
 def scenario_values(shape: Shape, speed: Mapping[str, Any]) -> dict[str, Any]:
     """Give what real nodes and simulated ones have in common."""
+    speedup, slots = speed["station.speedup"], shape.slots or speed["station.slots"]
+    own = {"station.slots": slots, "station.speedup": speedup[:slots]}
     return {
         "overlay.topology": "complete",
         "overlay.nodes": shape.nodes,
@@ -61,6 +68,7 @@ def scenario_values(shape: Shape, speed: Mapping[str, Any]) -> dict[str, Any]:
         "live.context_tokens": 1024,
         "live.max_tokens": RESPONSE_TOKENS,
         **speed,
+        **own,
     }
 
 
@@ -82,6 +90,15 @@ def simulated(
     return file
 
 
+def alone_s(scenario: library.Scenario) -> float:
+    """Give how long one prompt takes that meets no other; they are a thousand seconds apart."""
+    tokens = scenario.tokens
+    load = Load((0.0, 1000.0), round(tokens.prompt_tokens), round(tokens.response_tokens))
+    with TemporaryDirectory() as folder:
+        trace = simulated(scenario, load, Path(folder), seed=0, horizon_s=2000.0)
+        return measure_traces([trace], whole=True).summary["sojourn_time_s"].mean
+
+
 def compare(
     experiment: Experiment, shape: Shape, found: Calibration, share: float
 ) -> dict[str, Any]:
@@ -100,7 +117,7 @@ def compare(
     )
     rate_hz = share * library.bound(scenario).critical_rate_hz
     stable = share < 1
-    window_s = experiment.choose(90.0 if stable else 40.0, 8.0)
+    window_s = experiment.choose(90.0 if stable else OVERLOAD_PROMPTS * alone_s(scenario), 8.0)
     loads = [
         recorded(rate_hz, shape.nodes, window_s, prompt_tokens, RESPONSE_TOKENS, seed)
         for seed in range(1 if stable else OVERLOAD_RUNS)
@@ -135,6 +152,7 @@ def row(
     stable = share < 1
     return {
         "nodes": shape.nodes,
+        "slots": shape.slots or SLOTS,
         "share": share,
         "prompts": live.prompts["arrived"],
         "live_sojourn_s": sojourns[0] if stable else None,
@@ -154,9 +172,7 @@ def draw(experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> None:
     labels = ("mean sojourn time (s)", "utilization")
     for ax, measure, label in zip(axes[0], ("sojourn_s", "utilization"), labels, strict=True):
         for place, nodes in enumerate(sorted({row["nodes"] for row in rows})):
-            points = [
-                row for row in rows if row["nodes"] == nodes and row[f"live_{measure}"] is not None
-            ]
+            points = [row for row in rows if row["nodes"] == nodes and row["share"] < 1]
             shares = [row["share"] for row in points]
             colour = style.CURVES[place]
             simulated_values = [row[f"simulated_{measure}"] for row in points]
@@ -180,7 +196,8 @@ def main() -> None:
     found = calibrate(spec, rounds=experiment.choose(7, 3), host=not experiment.quick)
     experiment.write_text(f"```toml\n{calibrated_toml(found)}```", "calibrated")
     shapes = experiment.choose(
-        (Shape(2, 1, (*SHARES, OVERLOAD)), Shape(4, 2, SHARES)), (Shape(2, 1, (0.5,)),)
+        (Shape(2, 1, SHARES), Shape(4, 2, SHARES), Shape(2, 1, (OVERLOAD,), slots=1)),
+        (Shape(2, 1, (0.5,)),),
     )
     rows = [compare(experiment, shape, found, share) for shape in shapes for share in shape.shares]
     experiment.write_table(COLUMNS, rows)
