@@ -213,7 +213,7 @@ def main() -> None:
     experiment.end()
 
 
-def compare(  # noqa: PLR0917 - one case with all that it is made of
+def compare(
     experiment: Experiment,
     clusters: Mapping[bool, Cluster],
     case: tuple[str, str],
