@@ -203,7 +203,7 @@ class Client(threading.Thread):
 
     def embed(self) -> str:
         """Embed one of a few texts; each has one vector."""
-        text = " ".join([self.chance.choice(WORDS)] * self.chance.randint(1, 40))
+        text = " ".join([self.chance.choice(WORDS)] * 20)
         values = self.engine.embed(text, Cancellation()).values
         expected = self.vectors.setdefault(text, values)
         fine = math.isclose(sum(a * b for a, b in zip(values, expected, strict=True)), 1)
@@ -251,20 +251,24 @@ def lost(engine: Llama) -> list[str]:
     return found
 
 
-def slope(samples: list[tuple[float, float]]) -> tuple[float, float]:
-    """Fit a line; give its slope in MiB per minute and half of its 95 % interval.
-
-    Over the means of twenty parts of the time: neighbouring samples are nearly the same.
-    """
-    from scipy import stats
-
+def means(samples: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Take together what was sampled in each twentieth of the time: neighbours are alike."""
     size = max(1, len(samples) // 20)
     parts = [samples[start : start + size] for start in range(0, len(samples), size)]
-    times = [statistics.fmean(time_s for time_s, _ in part) / 60 for part in parts]
-    if len(parts) < 3:
+    return [
+        (statistics.fmean(time_s for time_s, _ in part), statistics.fmean(mib for _, mib in part))
+        for part in parts
+    ]
+
+
+def slope(points: list[tuple[float, float]]) -> tuple[float, float]:
+    """Fit a line; give its slope in MiB per minute and half of its 95 % interval."""
+    from scipy import stats
+
+    if len(points) < 3:
         return math.nan, math.nan
-    fit = stats.linregress(times, [statistics.fmean(mib for _, mib in part) for part in parts])
-    return float(fit.slope), float(fit.stderr * stats.t.ppf(0.975, len(parts) - 2))
+    fit = stats.linregress([time_s / 60 for time_s, _ in points], [mib for _, mib in points])
+    return float(fit.slope), float(fit.stderr * stats.t.ppf(0.975, len(points) - 2))
 
 
 def endure(minutes: float, seed: int, threads: int) -> dict[str, Any]:
@@ -304,13 +308,12 @@ def endure(minutes: float, seed: int, threads: int) -> dict[str, Any]:
         engine.score("is near", top=0, cancelled=Cancellation())
         faults += lost(engine)
         engine.close()
-    part = max(1, len(samples) // 10)
-    growth = statistics.median(mib for _, mib in samples[-part:]) - statistics.median(
-        mib for _, mib in samples[:part]
-    )
+    points = means(samples)
+    growth = points[-1][1] - points[0][1]
     if minutes >= JUDGED_MINUTES and growth > GROWTH_MIB_MAX:
         faults.append(f"memory grew by {growth:.1f} MiB")
-    per_minute, half = slope(samples)
+    per_minute, half = slope(points)
+    late, late_half = slope(points[len(points) // 2 :])
     return {
         "minutes": elapsed_s / 60,
         "seed": seed,
@@ -319,11 +322,13 @@ def endure(minutes: float, seed: int, threads: int) -> dict[str, Any]:
         "prompt_tokens": sum(client.prompt_tokens for client in clients),
         "prompt_tokens_computed": sum(client.computed_tokens for client in clients),
         "memory_mib": {
-            "after_warm_up": samples[0][1],
-            "end": samples[-1][1],
+            "after_warm_up": points[0][1],
+            "end": points[-1][1],
             "growth": growth,
             "growth_per_minute": per_minute,
             "growth_per_minute_95": half,
+            "later_growth_per_minute": late,
+            "later_growth_per_minute_95": late_half,
         },
         "faults": faults,
     }
@@ -352,7 +357,9 @@ def main() -> int:
     memory = found["memory_mib"]
     print(
         f"memory {memory['after_warm_up']:.1f} MiB after the warm-up, {memory['end']:.1f} at the "
-        f"end; {memory['growth_per_minute']:+.3f} ± {memory['growth_per_minute_95']:.3f} per minute"
+        f"end; {memory['growth_per_minute']:+.3f} ± {memory['growth_per_minute_95']:.3f} a minute, "
+        f"in the second half {memory['later_growth_per_minute']:+.3f} ± "
+        f"{memory['later_growth_per_minute_95']:.3f}"
     )
     for fault in found["faults"][:20]:
         print(f"FAULT {fault}")

@@ -19,7 +19,7 @@ from dmoa.live.engines.base import Cancellation
 from dmoa.live.engines.llama import Llama
 from dmoa.live.engines.llama_batching import CHUNK_TOKENS
 from dmoa.live.engines.llama_binding import FULL, Part
-from dmoa.live.engines.llama_jobs import Job
+from dmoa.live.engines.llama_jobs import Job, Scoring
 from tests.live.clusters import DEADLINE_S, wait_for
 from tests.live.llamas import ANSWERS, Asked, Watch, alike, real, running
 
@@ -291,25 +291,33 @@ class TestRoom:
                     Asked(engine, prompt, grammar=LETTERS, max_tokens=length).start()
                     for prompt, length in zip(PROMPTS, lengths, strict=False)
                 ]
+                assert watch.reached.wait(DEADLINE_S)  # the first is at work
                 expected = [*batching._working, *batching._waiting]
             for one, length in zip(asked, lengths, strict=True):
                 assert one.result().tokens == length
             assert most > 1
             assert order == expected
 
-    def test_a_text_is_scored_between_answers_that_wait_for_slots(
+    def test_a_text_is_scored_beside_an_answer_while_others_wait(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with running(slots=1) as engine:
-            watch = Watch(engine, monkeypatch)
+            watch, batching = Watch(engine, monkeypatch), engine._batching
+            waited: list[int] = []
+
+            def look(_: object) -> None:
+                if any(isinstance(job, Scoring) for job in batching._working):
+                    waited.append(len(batching._waiting))
+
+            watch.instead = look
             with watch.held():
                 asked = [Asked(engine, prompt, max_tokens=12).start() for prompt in PROMPTS[:3]]
                 scored, scoring = _score(engine, "A short text.")
-            scoring.join(DEADLINE_S)
-            assert scored
-            assert any(job.need for job in engine._batching._waiting), "it waited for all answers"
             for one in asked:
                 assert one.result().text
+            scoring.join(DEADLINE_S)
+            assert scored
+            assert waited[0] == 2
 
     def test_a_long_text_to_be_scored_is_not_overtaken_for_ever(
         self, monkeypatch: pytest.MonkeyPatch
@@ -348,10 +356,10 @@ class TestRoom:
 
 def _score(engine: Llama, text: str) -> tuple[list[Any], threading.Thread]:
     scored: list[Any] = []
-    waiting = len(engine._batching._waiting)
     thread = threading.Thread(
         target=lambda: scored.append(engine.score(text, top=0, cancelled=Cancellation()))
     )
     thread.start()
-    wait_for(lambda: len(engine._batching._waiting) > waiting, "the text to be waiting")
+    waiting = engine._batching._waiting
+    wait_for(lambda: any(isinstance(job, Scoring) for job in [*waiting]), "the text to be waiting")
     return scored, thread

@@ -15,6 +15,7 @@ from dmoa.live.engines import llama_batching
 from dmoa.live.engines.base import Cancellation, TokenScore
 from dmoa.live.engines.llama import Llama
 from dmoa.live.engines.llama_binding import ABORTED, FULL
+from dmoa.live.engines.llama_jobs import Scoring
 from tests.live.clusters import DEADLINE_S, wait_for
 from tests.live.ggufs import write_mamba
 from tests.live.llamas import ANSWERS, GEMMA, Asked, Watch, alike, real, running
@@ -280,7 +281,10 @@ class TestModelsThatCannotBeCut:
             for one in both:
                 one.start()
             scoring.start()
-            wait_for(lambda: len(recurrent._batching._waiting) == 2, "the text to wait")
+            wait_for(
+                lambda: any(isinstance(job, Scoring) for job in [*recurrent._batching._waiting]),
+                "the text to be waiting",
+            )
         for one, before in zip(both, alone, strict=True):
             made = one.result()
             assert [score.token for score in made.scores] == [

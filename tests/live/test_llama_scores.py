@@ -19,6 +19,7 @@ from dmoa.live.engines.base import TOP_MAX, Cancellation, TokenScore
 from dmoa.live.engines.llama import Llama
 from dmoa.live.engines.llama_batching import OUTPUTS_MAX
 from dmoa.live.engines.llama_binding import DONE, STATES_MAX, Model, Part
+from dmoa.live.engines.llama_jobs import Writing
 from tests.live.clusters import DEADLINE_S, wait_for
 from tests.live.llamas import ANSWERS, GEMMA, Asked, Watch, real, running
 
@@ -250,7 +251,8 @@ def test_a_cancellation_ends_it(engine: Llama, watch: Watch, use: Callable[..., 
         asked = Asked(engine, QUESTION).start()
         thread = threading.Thread(target=run)
         thread.start()
-        wait_for(lambda: engine._batching._waiting, "it to wait")
+        waiting = engine._batching._waiting
+        wait_for(lambda: any(not isinstance(job, Writing) for job in [*waiting]), "it to wait")
         cancelled.set()
     thread.join(DEADLINE_S)
     assert asked.result().text == ANSWER
