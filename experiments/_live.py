@@ -14,6 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dmoa.core import Content, Options
+from dmoa.core.augment import Template, augment
+from dmoa.live.engines import make_engine
+from dmoa.live.engines.spec import EngineSpec
+
 SLICE_S = 0.01
 
 
@@ -94,3 +99,23 @@ def taking_turns(turns: Sequence[Sequence[int]]) -> Iterator[None]:
         thread.join()
         for pid in everybody:
             os.kill(pid, signal.SIGCONT)
+
+
+def lengths(question: str, responses: int, known_tokens: int) -> tuple[int, int]:
+    """Count the tokens of a question, and those that an aggregation has beside its parts.
+
+    Args:
+        question: As it is asked.
+        responses: How many an aggregation reads.
+        known_tokens: With so many the chat template begins every prompt. They are left out: a node
+            reads them once in its life.
+    """
+    engine = make_engine(EngineSpec(context_tokens=512, threads=1))
+    with contextlib.closing(engine):
+        empty, alone = (engine.count_tokens(text, Options()) for text in ("", question))
+        texts = [Content(0, "story")] * responses
+        whole = augment(Content(0, question), texts, Template()).text or ""
+        together = engine.count_tokens(whole, Options())
+    # The template ends every prompt too, and that is read again by each task.
+    ending = empty - known_tokens
+    return alone - known_tokens, together - alone - responses + ending

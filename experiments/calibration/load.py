@@ -11,7 +11,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,11 +21,7 @@ from typing import Any, NamedTuple
 import httpx
 from _live import Cluster, cluster, dmoa
 
-from dmoa.core import Content, Options
-from dmoa.core.augment import Template, augment
 from dmoa.core.streams import derive, uniform
-from dmoa.live.engines import make_engine
-from dmoa.live.engines.spec import EngineSpec
 
 SUBJECTS = (
     "a lighthouse", "an old clock", "the first snow", "a lost letter", "two rival bakers",
@@ -72,25 +68,6 @@ def question(place: int) -> str:
     """Write a question whose answer does not end early, with a beginning of its own."""
     subject = SUBJECTS[place % len(SUBJECTS)]
     return f"{1000 + place}. Tell me a very long story about {subject}, with many details."
-
-
-def lengths(responses: int, known_tokens: int) -> tuple[int, int]:
-    """Count the tokens of a question, and those that an aggregation has beside its parts.
-
-    Args:
-        responses: How many an aggregation reads.
-        known_tokens: With so many the chat template begins every prompt. They are left out: a node
-            reads them once in its life.
-    """
-    engine = make_engine(EngineSpec(context_tokens=512, threads=1))
-    with closing(engine):
-        empty, alone = (engine.count_tokens(text, Options()) for text in ("", question(0)))
-        texts = [Content(0, "story")] * responses
-        whole = augment(Content(0, question(0)), texts, Template()).text or ""
-        together = engine.count_tokens(whole, Options())
-    # The template ends every prompt too, and that is read again by each task.
-    ending = empty - known_tokens
-    return alone - known_tokens, together - alone - responses + ending
 
 
 @contextmanager

@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from _common import Column, Experiment, begin, panels
-from load import Load, lengths, live_traces, recorded
+from _live import lengths
+from load import Load, live_traces, question, recorded
 
 import dmoa as library
 from dmoa.live.calibration import Calibration, calibrate
@@ -103,7 +104,9 @@ def compare(
     experiment: Experiment, shape: Shape, found: Calibration, share: float
 ) -> dict[str, Any]:
     """Put one load on real nodes and on simulated ones; give the row of both."""
-    prompt_tokens, instruction_tokens = lengths(shape.proposers + 1, found.known_tokens)
+    prompt_tokens, instruction_tokens = lengths(
+        question(0), shape.proposers + 1, found.known_tokens
+    )
     values = scenario_values(shape, found.scenario_values())
     shared = {key: value for key, value in values.items() if not key.startswith("live.")}
     scenario = library.load(

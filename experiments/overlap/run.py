@@ -15,14 +15,11 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from _common import Column, Experiment, begin, panels
-from _live import Cluster, cluster, dmoa, taking_turns
+from _live import Cluster, cluster, dmoa, lengths, taking_turns
 
 import dmoa as library
-from dmoa.core import Content, Options, ServiceEnded, StartService
-from dmoa.core.augment import Template, augment
+from dmoa.core import ServiceEnded, StartService
 from dmoa.gateway.client import Client, Finished, Joined, Piece, Proposed
-from dmoa.live.engines import make_engine
-from dmoa.live.engines.spec import EngineSpec
 from dmoa.plot import style
 from dmoa.trace.codec import read_trace
 
@@ -119,17 +116,6 @@ def questions(count: int, case: str) -> list[str]:
     ]
 
 
-def lengths(asked: Sequence[str]) -> tuple[int, int]:
-    """Count the tokens of a question and of the instruction around it, as the model reads them."""
-    engine = make_engine(EngineSpec(context_tokens=2048))
-    prompt = round(statistics.mean(engine.count_tokens(text, Options()) for text in asked))
-    empty = engine.count_tokens("", Options())
-    whole = augment(Content(0, asked[0]), [Content(0, "x")] * 3, Template()).text or ""
-    instruction = engine.count_tokens(whole, Options()) - engine.count_tokens(asked[0], Options())
-    engine.close()
-    return prompt - empty, instruction - 3
-
-
 def simulated_s(
     experiment: Experiment,
     speeds: Mapping[str, float],
@@ -188,7 +174,8 @@ def main() -> None:
     count, tokens = experiment.choose(10, 1), experiment.choose(100, 16)
     rounds = experiment.choose(5, 3)
     speed = dmoa("calibrate", "--threads", "1", "--slots", "1", "--repeats", str(rounds), "--force")
-    prompt_tokens, instruction_tokens = lengths(questions(count, CASES[0][0]))
+    question = questions(count, CASES[0][0])[0]
+    prompt_tokens, instruction_tokens = lengths(question, 3, speed["known_tokens"])
     values = {
         **speed["scenario"],
         "tokens.prompt_tokens": prompt_tokens,
