@@ -120,7 +120,7 @@ def compare(
     )
     rate_hz = share * library.bound(scenario).critical_rate_hz
     stable = share < 1
-    window_s = experiment.choose(90.0 if stable else OVERLOAD_PROMPTS * alone_s(scenario), 8.0)
+    window_s = experiment.choose(60.0 if stable else OVERLOAD_PROMPTS * alone_s(scenario), 8.0)
     loads = [
         recorded(rate_hz, shape.nodes, window_s, prompt_tokens, RESPONSE_TOKENS, seed)
         for seed in range(1 if stable else OVERLOAD_RUNS)
@@ -198,7 +198,7 @@ def main() -> None:
     found = calibrate(spec, rounds=experiment.choose(7, 3), host=not experiment.quick)
     experiment.write_text(f"```toml\n{calibrated_toml(found)}```", "calibrated")
     shapes = experiment.choose(
-        (Shape(2, 1, SHARES), Shape(4, 2, SHARES), Shape(2, 1, (OVERLOAD,), slots=1)),
+        (Shape(2, 1, SHARES), Shape(4, 2, (0.5,)), Shape(2, 1, (OVERLOAD,), slots=1)),
         (Shape(2, 1, (0.5,)),),
     )
     rows = [compare(experiment, shape, found, share) for shape in shapes for share in shape.shares]
