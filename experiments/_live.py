@@ -19,7 +19,7 @@ from dmoa.core.augment import Template, augment
 from dmoa.live.engines import make_engine
 from dmoa.live.engines.spec import EngineSpec
 
-SLICE_S = 0.01
+SLICE_S = 0.04
 
 
 class Cluster(NamedTuple):
@@ -75,7 +75,7 @@ def taking_turns(turns: Sequence[Sequence[int]]) -> Iterator[None]:
     has more of them than there are cores, none of them slows another down.
 
     Args:
-        turns: The processes of each turn; a turn takes 10 ms.
+        turns: The processes of each turn; a turn takes 40 ms, long beside what stopping takes.
     """
     everybody = sorted({pid for turn in turns for pid in turn})
     ended = threading.Event()

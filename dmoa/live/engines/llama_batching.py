@@ -20,7 +20,7 @@ from dmoa.live.engines.llama_jobs import Calling, Job, Writing
 from dmoa.live.engines.llama_library import reason
 
 CHUNK_TOKENS = 32
-"""Prompt tokens read in one turn while responses are written."""
+"""Prompt tokens read in one turn while responses are written, and in one step ahead of a task."""
 OUTPUTS_MAX = 16
 """Tokens of one batch whose scores are told: each takes a row as long as the vocabulary."""
 AHEAD_MAX = 16
@@ -278,7 +278,8 @@ class Batching:
         held = self._cache.begin([*tokens, -1])
         begun, known, freed = len(held.tokens), len(tokens), False
         if begun < known:
-            step = tokens[begun : begun + self._context.batch_tokens]
+            # Small steps: the one that a task interrupts is lost.
+            step = tokens[begun : begun + min(CHUNK_TOKENS, self._context.batch_tokens)]
             result = self._context.compute([Part(held.number, begun, step, 0)])
             if result == DONE:
                 held.tokens += step
