@@ -14,6 +14,7 @@ from dmoa.core.augment import Template, augment, beginning
 from dmoa.live.engines import llama_batching
 from dmoa.live.engines.base import Cancellation, TokenScore
 from dmoa.live.engines.llama import Llama
+from dmoa.live.engines.llama_batching import CHUNK_TOKENS
 from dmoa.live.engines.llama_binding import ABORTED, FULL
 from dmoa.live.engines.llama_jobs import Scoring
 from tests.live.clusters import DEADLINE_S, wait_for
@@ -168,8 +169,8 @@ class TestReadingAhead:
             engine.drop(TASK)
         wait_for(lambda: not engine._batching._reading_ahead, "the batch under way to end")
         assert Asked(engine, QUESTION).start().result().text == ANSWER
-        assert [len(parts[0].tokens) for parts in watch.batches[:1]] == [128]
-        assert sum(len(parts[0].tokens) for parts in watch.batches) < 128 + 60
+        assert [len(parts[0].tokens) for parts in watch.batches[:1]] == [CHUNK_TOKENS]
+        assert sum(len(parts[0].tokens) for parts in watch.batches) < CHUNK_TOKENS + 60
 
     def test_the_oldest_gives_way(self, engine: Llama, watch: Watch) -> None:
         tasks = [TaskId("a", number, 1, 0) for number in range(llama_batching.AHEAD_MAX + 2)]
