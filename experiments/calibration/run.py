@@ -23,9 +23,9 @@ from dmoa.plot import style
 from dmoa.study import MeasuredResult, measure_traces
 
 SLOTS, RESPONSE_TOKENS = 4, 24
-SHARES, OVERLOAD, OVERLOAD_RUNS = (0.3, 0.5, 0.7), 1.6, 3
+SHARES, OVERLOAD, OVERLOAD_RUNS = (0.3, 0.5, 0.7), 1.6, 2
 #: A verdict needs runs of a hundred times the time of a prompt alone, and real boxes may be slower.
-OVERLOAD_PROMPTS = 160
+OVERLOAD_PROMPTS = 130
 PORT = 7601
 COLUMNS = (
     Column("nodes", "nodes"),
@@ -120,7 +120,7 @@ def compare(
     )
     rate_hz = share * library.bound(scenario).critical_rate_hz
     stable = share < 1
-    window_s = experiment.choose(60.0 if stable else OVERLOAD_PROMPTS * alone_s(scenario), 8.0)
+    window_s = experiment.choose(50.0 if stable else OVERLOAD_PROMPTS * alone_s(scenario), 8.0)
     loads = [
         recorded(rate_hz, shape.nodes, window_s, prompt_tokens, RESPONSE_TOKENS, seed)
         for seed in range(1 if stable else OVERLOAD_RUNS)
@@ -195,7 +195,7 @@ def main() -> None:
         slots=experiment.choose(SLOTS, 2),
         context_tokens=experiment.choose(DEFAULT_CONTEXT_TOKENS, 256),
     )
-    found = calibrate(spec, rounds=experiment.choose(7, 3), host=not experiment.quick)
+    found = calibrate(spec, rounds=experiment.choose(5, 3), host=not experiment.quick)
     experiment.write_text(f"```toml\n{calibrated_toml(found)}```", "calibrated")
     shapes = experiment.choose(
         (Shape(2, 1, SHARES), Shape(4, 2, (0.5,)), Shape(2, 1, (OVERLOAD,), slots=1)),
