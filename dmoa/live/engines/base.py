@@ -200,11 +200,10 @@ class Engine(Protocol):
         ...
 
 
-def unable(kind: str, what: str, able: str | None = "llama") -> EngineError:
+def unable(kind: str, what: str) -> EngineError:
     """Say that an engine cannot do something, and which can.
 
     >>> str(unable("scripted", "follows no grammar"))
     'the engine scripted follows no grammar; ask a node whose engine is llama'
     """
-    way = "no engine of dmoa does yet" if able is None else f"ask a node whose engine is {able}"
-    return EngineError(f"the engine {kind} {what}; {way}")
+    return EngineError(f"the engine {kind} {what}; ask a node whose engine is llama")
