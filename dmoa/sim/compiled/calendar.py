@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmoa.sim.compiled.jit import inlined
+from dmoa.sim.compiled.jit import apart, inlined
 from dmoa.sim.compiled.layout import (
     DAY,
     DAYS_PER_S,
@@ -72,7 +72,7 @@ def schedule(
     insert(events, days, event, times_s[DAYS_PER_S])
 
 
-@inlined
+@apart
 def cancel(events: Events, days: Ints, numbers: Ints, event: int) -> None:
     """Take out an event that was scheduled."""
     place = events.day[event] & (len(days) - 1)
@@ -114,7 +114,7 @@ def take(events: Events, days: Ints, numbers: Ints, event: int) -> None:
     numbers[PENDING] -= 1
 
 
-@inlined
+@apart
 def retune(events: Events, days: Ints, numbers: Ints, times_s: Floats, now_s: float) -> None:
     """Make days as long as events are apart, and sort all events into them."""
     passed = numbers[EVENTS] - numbers[TUNED_AT]
@@ -128,7 +128,7 @@ def retune(events: Events, days: Ints, numbers: Ints, times_s: Floats, now_s: fl
     times_s[TUNED_S] = now_s
 
 
-@inlined
+@apart
 def rebuild(
     events: Events, days: Ints, numbers: Ints, times_s: Floats, days_per_s: float
 ) -> None:

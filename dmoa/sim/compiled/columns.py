@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from math import nan
 
-from dmoa.sim.compiled.jit import inlined
+from dmoa.sim.compiled.jit import pasted
 from dmoa.sim.compiled.layout import LINKS, PROMPTS, STEPS, TASKS, Fixed, Log, State
 from dmoa.trace.meter import ANSWERED, UNFINISHED
 
 
-@inlined
+@pasted
 def add_step(state: State, log: Log, node: int, now_s: float) -> None:
     """Record a node's counts after a step."""
     row, nodes = state.numbers[STEPS], state.nodes
@@ -22,7 +22,7 @@ def add_step(state: State, log: Log, node: int, now_s: float) -> None:
     state.numbers[STEPS] = row + 1
 
 
-@inlined
+@pasted
 def add_prompt(state: State, log: Log, node: int, number: int, now_s: float) -> int:
     """Record that a prompt arrived; give its row."""
     row = state.numbers[PROMPTS]
@@ -35,14 +35,14 @@ def add_prompt(state: State, log: Log, node: int, number: int, now_s: float) -> 
     return row
 
 
-@inlined
+@pasted
 def end_prompt(log: Log, row: int, outcome: int, now_s: float) -> None:
     """Record how a prompt ended."""
     log.prompts[1, row] = outcome
     log.prompts_s[1, row] = now_s
 
 
-@inlined
+@pasted
 def add_task(fixed: Fixed, state: State, log: Log, task: int, now_s: float) -> None:
     """Record that a task was started."""
     tasks, flights = state.tasks, state.flights
@@ -61,7 +61,7 @@ def add_task(fixed: Fixed, state: State, log: Log, task: int, now_s: float) -> N
     state.numbers[TASKS] = row + 1
 
 
-@inlined
+@pasted
 def end_task(state: State, log: Log, task: int, now_s: float) -> None:
     """Record that a task was served."""
     row = state.tasks.row[task]
@@ -69,7 +69,7 @@ def end_task(state: State, log: Log, task: int, now_s: float) -> None:
     log.tasks_s[2, row] = now_s
 
 
-@inlined
+@pasted
 def add_link(
     state: State, log: Log, sender: int, receiver: int, sent_s: float, now_s: float
 ) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dmoa.sim.compiled.jit import inlined
+from dmoa.sim.compiled.jit import apart, inlined
 
 DETERMINISTIC, EXPONENTIAL, LOGNORMAL, GAMMA, EMPIRICAL, BY_TOKENS = range(6)
 
@@ -97,7 +97,7 @@ _TAIL = (
 )  # fmt: skip
 
 
-@inlined
+@apart
 def normal_quantile(p: float) -> float:
     """Invert the standard normal distribution function.
 
@@ -118,7 +118,7 @@ def normal_quantile(p: float) -> float:
     return -x if q < 0.0 else x
 
 
-@inlined
+@apart
 def gamma(law: Law, key: np.uint64, position: int) -> float:
     """Draw from a gamma law of scale 1 (Marsaglia and Tsang 2000), a stream for each value."""
     stream = mix(mix(key + _GOLDEN) + np.uint64(position) * _GOLDEN)
@@ -148,6 +148,12 @@ def draw(law: Law, scale: float, key: np.uint64, position: int) -> float:
         return -scale * log(uniform(key, position))
     if law.kind == DETERMINISTIC:
         return scale
+    return draw_other(law, scale, key, position)
+
+
+@apart
+def draw_other(law: Law, scale: float, key: np.uint64, position: int) -> float:
+    """Draw a value of a law that takes longer."""
     if law.kind == LOGNORMAL:
         return exp(scale + law.spread * normal_quantile(uniform(key, position)))
     if law.kind == EMPIRICAL:
@@ -157,7 +163,7 @@ def draw(law: Law, scale: float, key: np.uint64, position: int) -> float:
     return value * uniform(stream, place + 1) ** law.power if law.boosted else value
 
 
-@inlined
+@apart
 def draw_tokens(law: Law, scale: float, key: np.uint64, position: int) -> int:
     """Draw a length: rounded, half to even, to at least 1 token."""
     return max(1, int(np.rint(draw(law, scale, key, position))))

@@ -7,7 +7,7 @@ kernel and never within.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,19 @@ Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 
 
-class Nodes(NamedTuple):
+View = TypeVar("View", bound="Records")
+
+
+class Records:
+    """An array of records; each field of a record is an array.
+
+    The classes below say which fields there are. What they stand for is numpy's `recarray`, which
+    the compiler knows: an array for each field would be passed from function to function in so many
+    words that compiling takes minutes.
+    """
+
+
+class Nodes(Records):
     """What a node is and how it stands, (n,) each.
 
     ``places`` is -1 without a bound. ``first`` and ``last`` are the ends of its queue, a list of
@@ -51,7 +63,7 @@ class Nodes(NamedTuple):
     busy_s: Floats
 
 
-class Sources(NamedTuple):
+class Sources(Records):
     """Where the prompts of each node come from, (n,) each.
 
     ``time_s`` is that of the last one as it was drawn, ``number`` how many there were. The others
@@ -73,7 +85,7 @@ class Sources(NamedTuple):
     listed_end: Ints
 
 
-class Flights(NamedTuple):
+class Flights(Records):
     """Prompts in flight; ``next`` is the next free record. ``content_tokens`` are those that the
     tasks of the present stage read, ``gathered_tokens`` those of the responses so far.
     """
@@ -92,7 +104,7 @@ class Flights(NamedTuple):
     arrived_s: Floats
 
 
-class Tasks(NamedTuple):
+class Tasks(Records):
     """The tasks of prompts in flight: that of slot s of flight f is at f (k + 1) + s.
 
     ``message`` is the kind of the message about it that is under way, ``tokens`` the length of its
@@ -109,7 +121,7 @@ class Tasks(NamedTuple):
     sent_s: Floats
 
 
-class Processors(NamedTuple):
+class Processors(Records):
     """The processor of each node, (n,), where its tasks in service share it.
 
     ``written_s`` is what a task would have got up to ``since_s`` that always wrote, ``write`` and
@@ -132,7 +144,7 @@ class Processors(NamedTuple):
     ends_s: Floats
 
 
-class Shares(NamedTuple):
+class Shares(Records):
     """What a task in service needs of a shared processor: see `dmoa.sim.compiled.sharing`."""
 
     left_s: Floats
@@ -140,7 +152,7 @@ class Shares(NamedTuple):
     ends_s: Floats
 
 
-class Events(NamedTuple):
+class Events(Records):
     """Events to come: of each node its next prompt, (n,), then, where tasks share its processor,
     what ends there next, (n,), and after them one of each task.
 
@@ -152,6 +164,13 @@ class Events(NamedTuple):
     serial: Ints
     day: Ints
     next: Ints
+
+
+class Names(NamedTuple):
+    """The names of the nodes as a trace has them, one after the other: their bytes, their ends."""
+
+    text: Bytes
+    ends: Ints
 
 
 class Fixed(NamedTuple):
@@ -194,8 +213,7 @@ class Fixed(NamedTuple):
     listed_s: Floats
     listed_prompt_tokens: Ints
     listed_response_tokens: Ints
-    names: Bytes
-    name_ends: Ints
+    names: Names
 
 
 class State(NamedTuple):
@@ -256,13 +274,25 @@ _SMALL = (
 )  # fmt: skip
 
 
-def _kinds(view: type[Any]) -> dict[str, str]:
-    """Give the type of each field of a record."""
+def make(view: type[View], count: int) -> View:
+    """Make an array of records, all 0."""
     kinds = {"Ints": "i8", "Keys": "u8", "Floats": "f8"}
-    hints = {name: hint.__forward_arg__ for name, hint in view.__annotations__.items()}
-    return {name: "i4" if name in _SMALL else kinds[hints[name]] for name in view._fields}
+    fields = [
+        (name, "i4" if name in _SMALL else kinds[str(kind)])
+        for name, kind in view.__annotations__.items()
+    ]
+    made: Any = np.zeros(count, np.dtype(fields, align=True)).view(np.recarray)
+    return cast(View, made)
 
 
-NODE_KINDS, SOURCE_KINDS, FLIGHT_KINDS, TASK_KINDS, PROCESSOR_KINDS, SHARE_KINDS, EVENT_KINDS = (
-    _kinds(view) for view in (Nodes, Sources, Flights, Tasks, Processors, Shares, Events)
-)
+def grown(old: View, count: int) -> View:
+    """Copy an array of records into a longer one."""
+    before: Any = old
+    made: Any = np.zeros(count, before.dtype).view(np.recarray)
+    made[: len(before)] = before
+    return cast(View, made)
+
+
+def size(records: Records) -> int:
+    """Count the records of an array."""
+    return len(cast(Any, records))

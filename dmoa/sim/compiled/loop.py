@@ -8,7 +8,7 @@ from dmoa.sim.compiled import columns
 from dmoa.sim.compiled.calendar import first, retune, take
 from dmoa.sim.compiled.draws import draw_tokens
 from dmoa.sim.compiled.encode import ACTION_BYTES, STEP_BYTES, add_entry
-from dmoa.sim.compiled.jit import compiled, inlined
+from dmoa.sim.compiled.jit import compiled, pasted
 from dmoa.sim.compiled.layout import (
     ACTIONS,
     ANSWERED,
@@ -67,7 +67,7 @@ from dmoa.trace import meter
 DONE, STOPPED, FULL_FLIGHTS, FULL_LOG = range(4)
 
 
-@inlined
+@pasted
 def gather(state: State, flight: int, tokens: int) -> bool:
     """Join a response of so many tokens; say whether the stage has all."""
     flights, nodes = state.flights, state.nodes
@@ -77,7 +77,7 @@ def gather(state: State, flight: int, tokens: int) -> bool:
     return flights.held[flight] == flights.expected[flight]
 
 
-@inlined
+@pasted
 def hear_prompt(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -> int:
     """Hear a prompt; give its record, or -1 if it was refused."""
     sources = state.sources
@@ -109,7 +109,7 @@ def hear_prompt(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -
     return flight
 
 
-@inlined
+@pasted
 def hear_ended(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s: float) -> bool:
     """Hear that a task was served; say whether that completes a stage of the node's own."""
     nodes, tasks = state.nodes, state.tasks
@@ -128,7 +128,7 @@ def hear_ended(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s
     return False
 
 
-@inlined
+@pasted
 def hear_task(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s: float) -> None:
     """Hear a task of a peer: put it into the queue, or refuse it."""
     if objects(state, node, 1):
@@ -144,7 +144,7 @@ def hear_task(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s:
     enqueue(state, node, task, now_s)
 
 
-@inlined
+@pasted
 def hear_message(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s: float) -> bool:
     """Hear a message; say whether it completes a stage of the node's own."""
     tasks, flights = state.tasks, state.flights
@@ -161,7 +161,7 @@ def hear_message(fixed: Fixed, state: State, log: Log, node: int, task: int, now
     return flights.held[flight] == flights.expected[flight]
 
 
-@inlined
+@pasted
 def join(state: State, log: Log, fixed: Fixed, flight: int, now_s: float) -> bool:
     """Join a stage that is complete; say whether another follows. If not, that was the answer."""
     nodes, flights = state.nodes, state.flights
@@ -184,7 +184,7 @@ def join(state: State, log: Log, fixed: Fixed, flight: int, now_s: float) -> boo
     return False
 
 
-@inlined
+@pasted
 def remember(fixed: Fixed, state: State, log: Log, kind: int, task: int) -> None:
     """Keep what is heard about a task: the step may begin its record anew."""
     tasks, flights, heard = state.tasks, state.flights, log.heard
@@ -200,7 +200,7 @@ def remember(fixed: Fixed, state: State, log: Log, kind: int, task: int) -> None
     heard[7] = tasks.tokens[task]
 
 
-@inlined
+@pasted
 def step(
     fixed: Fixed, state: State, log: Log, kind: int, node: int, task: int, now_s: float
 ) -> None:
@@ -238,7 +238,7 @@ def step(
         add_entry(fixed, state, log, node, now_s)
 
 
-@inlined
+@pasted
 def is_full(fixed: Fixed, state: State, log: Log) -> bool:
     """Say whether what one event may bring about could be more than there is room for."""
     numbers, room = state.numbers, len(state.inbox)
@@ -252,7 +252,7 @@ def is_full(fixed: Fixed, state: State, log: Log) -> bool:
     return fixed.encodes and numbers[BYTES] + room * (STEP_BYTES + ACTION_BYTES) > len(log.bytes)
 
 
-@inlined
+@pasted
 def happen(fixed: Fixed, state: State, log: Log, event: int, now_s: float) -> bool:
     """Let an event happen, and all that follows at once; say whether the run goes on."""
     task = event - fixed.first_task_event
@@ -278,7 +278,7 @@ def happen(fixed: Fixed, state: State, log: Log, event: int, now_s: float) -> bo
     return True
 
 
-@inlined
+@pasted
 def cascade(
     fixed: Fixed, state: State, log: Log, heard: int, node: int, task: int, now_s: float
 ) -> bool:

@@ -79,18 +79,11 @@ def law(distribution: Distribution) -> tuple[Law, float]:
     raise TypeError(distribution)
 
 
-def _views(names: tuple[str, ...], kinds: dict[str, str], count: int) -> dict[str, Any]:
-    """Make one array of records; give a view of each field."""
-    record = np.dtype([(name, kinds[name]) for name in names], align=True)
-    made = np.zeros(count, record)
-    return {name: made[name] for name in names}
-
-
 def make_nodes(setup: Setup, key: int) -> layout.Nodes:
     """Make the nodes as they are in the beginning."""
     count = len(setup.names)
     plan = setup.scenario.plan
-    nodes = layout.Nodes(**_views(layout.Nodes._fields, layout.NODE_KINDS, count))
+    nodes = layout.make(layout.Nodes, count)
     nodes.slots[:] = setup.slots
     nodes.places[:] = [
         -1 if queue_max is None else queue_max + slots
@@ -120,7 +113,7 @@ def _scales(setup: Setup) -> list[float]:
 def make_sources(setup: Setup, key: int) -> layout.Sources:
     """Make the sources of prompts as they are in the beginning."""
     count = len(setup.names)
-    made = layout.Sources(**_views(layout.Sources._fields, layout.SOURCE_KINDS, count))
+    made = layout.make(layout.Sources, count)
     made.key[:] = keys(key, "arrival", count=count)
     made.tokens_key[:] = keys(key, "prompt-tokens", count=count)
     made.response_key[:] = keys(key, "response", count=count)
@@ -186,8 +179,10 @@ def make_fixed(setup: Setup, key: int, sources_: layout.Sources, *, records: boo
         listed_s=np.array([one[0] for one in listed], np.float64),
         listed_prompt_tokens=np.array([one[1] for one in listed], np.int64),
         listed_response_tokens=np.array([one[2] for one in listed], np.int64),
-        names=np.frombuffer(b"".join(names), np.uint8),
-        name_ends=np.concatenate([[0], np.cumsum([len(name) for name in names])]).astype(np.int64),
+        names=layout.Names(
+            np.frombuffer(b"".join(names), np.uint8),
+            np.concatenate([[0], np.cumsum([len(name) for name in names])]).astype(np.int64),
+        ),
     )
 
 
@@ -211,19 +206,17 @@ def make_state(setup: Setup, key: int) -> State:
     times_s = np.zeros(layout.TIMES + 1)
     total_hz = float(np.sum(from_.rate_hz * (1 + nodes.plan_tasks)))
     times_s[layout.DAYS_PER_S] = total_hz if total_hz > 0 else 1.0
-    processors = layout.Processors(
-        **_views(layout.Processors._fields, layout.PROCESSOR_KINDS, sharing)
-    )
+    processors = layout.make(layout.Processors, sharing)
     for ends in (processors.first_reader, processors.first_writer, processors.reader):
         ends[:] = -1
     state = State(
         nodes=nodes,
         sources=from_,
-        flights=layout.Flights(**_views(layout.Flights._fields, layout.FLIGHT_KINDS, 0)),
-        tasks=layout.Tasks(**_views(layout.Tasks._fields, layout.TASK_KINDS, 0)),
+        flights=layout.make(layout.Flights, 0),
+        tasks=layout.make(layout.Tasks, 0),
         processors=processors,
-        shares=layout.Shares(**_views(layout.Shares._fields, layout.SHARE_KINDS, 0)),
-        events=layout.Events(**_views(layout.Events._fields, layout.EVENT_KINDS, count + sharing)),
+        shares=layout.make(layout.Shares, 0),
+        events=layout.make(layout.Events, count + sharing),
         days=np.full(days, -1, np.int32),
         numbers=numbers,
         times_s=times_s,
@@ -236,28 +229,19 @@ def make_state(setup: Setup, key: int) -> State:
 
 def grow_flights(state: State, count: int, tasks: int) -> State:
     """Make room for ``count`` prompts in flight; the new records are free."""
-    old = len(state.flights.origin)
-    flights = layout.Flights(**_grown(state.flights, layout.FLIGHT_KINDS, count))
+    old = layout.size(state.flights)
+    flights = layout.grown(state.flights, count)
     flights.origin[old:] = -1
     flights.next[old:] = np.arange(old + 1, count + 1)
     flights.next[count - 1] = state.numbers[layout.FREE]
     state.numbers[layout.FREE] = old
-    others = len(state.nodes.waiting) + len(state.processors.reading)
     shares = state.shares
-    if len(state.processors.reading):
-        shares = layout.Shares(**_grown(shares, layout.SHARE_KINDS, count * tasks))
+    if len(state.changed):
+        shares = layout.grown(shares, count * tasks)
+    others = layout.size(state.nodes) + len(state.changed)
     return state._replace(
         flights=flights,
-        tasks=layout.Tasks(**_grown(state.tasks, layout.TASK_KINDS, count * tasks)),
+        tasks=layout.grown(state.tasks, count * tasks),
         shares=shares,
-        events=layout.Events(**_grown(state.events, layout.EVENT_KINDS, others + count * tasks)),
+        events=layout.grown(state.events, others + count * tasks),
     )
-
-
-def _grown(old: Any, kinds: dict[str, str], count: int) -> dict[str, Any]:
-    """Copy records into a longer array."""
-    made = _views(old._fields, kinds, count)
-    for name, values in made.items():
-        before = getattr(old, name)
-        values[: len(before)] = before
-    return made

@@ -10,11 +10,11 @@ from math import inf
 
 from dmoa.sim.compiled.calendar import cancel, schedule
 from dmoa.sim.compiled.draws import BY_TOKENS
-from dmoa.sim.compiled.jit import inlined
+from dmoa.sim.compiled.jit import apart
 from dmoa.sim.compiled.layout import CHANGED, Fixed, State
 
 
-@inlined
+@apart
 def change(state: State, node: int, now_s: float) -> None:
     """Do a processor's work up to now; its speeds will be fixed anew."""
     shared = state.processors
@@ -32,7 +32,7 @@ def change(state: State, node: int, now_s: float) -> None:
         shared.since_s[node] = now_s
 
 
-@inlined
+@apart
 def begin(
     fixed: Fixed, state: State, node: int, task: int, tokens: int, service_s: float, now_s: float
 ) -> None:
@@ -57,7 +57,7 @@ def begin(
     shared.reading[node] += 1
 
 
-@inlined
+@apart
 def write(state: State, node: int, task: int, writing_s: float) -> None:
     """Let a task write; those that write are in the order in which they will end."""
     shared, shares, tasks = state.processors, state.shares, state.tasks
@@ -75,7 +75,7 @@ def write(state: State, node: int, task: int, writing_s: float) -> None:
         tasks.next[before] = task
 
 
-@inlined
+@apart
 def finish(state: State, node: int) -> int:
     """End what `settle` said would end; give the task that was served, or -1 if one was read."""
     shared, tasks = state.processors, state.tasks
@@ -92,7 +92,7 @@ def finish(state: State, node: int) -> int:
     return -1
 
 
-@inlined
+@apart
 def fix_speeds(fixed: Fixed, state: State, node: int) -> None:
     """Fix how fast the tasks of a node read and write from now on."""
     shared = state.processors
@@ -116,7 +116,7 @@ def fix_speeds(fixed: Fixed, state: State, node: int) -> None:
     shared.read[node] = chunk_s / turn_s
 
 
-@inlined
+@apart
 def next_end_s(state: State, node: int, now_s: float) -> float:
     """Say when the next task or reading of a node ends."""
     shared, shares = state.processors, state.shares
@@ -139,7 +139,7 @@ def next_end_s(state: State, node: int, now_s: float) -> float:
     return ends_s
 
 
-@inlined
+@apart
 def settle(fixed: Fixed, state: State, now_s: float) -> None:
     """Fix all speeds that change now, and schedule what ends next."""
     numbers, shared = state.numbers, state.processors

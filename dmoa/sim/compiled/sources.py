@@ -8,7 +8,7 @@ import numpy as np
 
 from dmoa.sim.compiled.calendar import schedule
 from dmoa.sim.compiled.draws import uniform
-from dmoa.sim.compiled.jit import inlined
+from dmoa.sim.compiled.jit import apart, inlined
 from dmoa.sim.compiled.layout import AWAITED, Fixed, State
 from dmoa.sim.compiled.steps import ARRIVES, KIND_BITS
 
@@ -41,7 +41,7 @@ def expect(fixed: Fixed, state: State, node: int, now_s: float) -> None:
     schedule(state.events, state.days, state.numbers, state.times_s, node, order, at_s)
 
 
-@inlined
+@apart
 def phase_length(state: State, node: int) -> float:
     """Draw the length of the next phase of an on-off source, its mean being 1."""
     sources = state.sources
@@ -49,7 +49,7 @@ def phase_length(state: State, node: int) -> float:
     return -log(uniform(sources.phase_key[node], sources.phase[node]))
 
 
-@inlined
+@apart
 def on_off(fixed: Fixed, state: State, node: int) -> float:
     """Draw when the next prompt of an on-off source comes."""
     sources = state.sources

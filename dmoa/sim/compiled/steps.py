@@ -10,7 +10,7 @@ import numpy as np
 
 from dmoa.sim.compiled.calendar import schedule
 from dmoa.sim.compiled.draws import BY_TOKENS, draw, draw_tokens, task_position, uniform
-from dmoa.sim.compiled.jit import inlined
+from dmoa.sim.compiled.jit import apart, inlined, pasted
 from dmoa.sim.compiled.layout import (
     ACTIONS,
     FREE,
@@ -46,7 +46,7 @@ def note(state: State, log: Log, encodes: bool, action: int, subject: int, value
         state.numbers[ACTIONS] += 1
 
 
-@inlined
+@pasted
 def look(state: State, node: int, now_s: float) -> None:
     """Bring the integrals of a node's counts up to now."""
     nodes = state.nodes
@@ -78,7 +78,7 @@ def ahead(state: State, node: int) -> int:
     return -(-state.nodes.waiting[node] // state.nodes.slots[node])
 
 
-@inlined
+@pasted
 def accept(fixed: Fixed, state: State, node: int, number: int, tokens: int, now_s: float) -> int:
     """Take in a prompt of a node's own."""
     nodes, flights = state.nodes, state.flights
@@ -93,7 +93,7 @@ def accept(fixed: Fixed, state: State, node: int, number: int, tokens: int, now_
     return flight
 
 
-@inlined
+@pasted
 def choose(fixed: Fixed, state: State, node: int, position: int) -> int:
     """Choose peers, as `dmoa.core.selection` does; give their number."""
     nodes, targets, picked = state.nodes, fixed.targets, state.picked
@@ -121,7 +121,7 @@ def choose(fixed: Fixed, state: State, node: int, position: int) -> int:
     return count
 
 
-@inlined
+@apart
 def choose_weighted(fixed: Fixed, state: State, node: int, point: float) -> None:
     """Choose peers by systematic sampling."""
     degree, offset = state.nodes.degree[node], state.nodes.offset[node]
@@ -139,7 +139,7 @@ def choose_weighted(fixed: Fixed, state: State, node: int, point: float) -> None
         earliest = pick + 1
 
 
-@inlined
+@pasted
 def fork(
     fixed: Fixed, state: State, log: Log, flight: int, stage: int, tokens: int, now_s: float
 ) -> None:
@@ -190,6 +190,14 @@ def send(
         state.numbers[INBOX_TAIL] += 1
         return
     tasks.sent_s[task] = now_s
+    send_later(fixed, state, kind, flight, task, to, now_s)
+
+
+@apart
+def send_later(
+    fixed: Fixed, state: State, kind: int, flight: int, task: int, to: int, now_s: float
+) -> None:
+    """Let a message be heard after the delay of the link."""
     flights, origin = state.flights, state.flights.origin[flight]
     key = fixed.task_delay_key[origin] if kind == TASK else fixed.response_delay_key[origin]
     slot = task - flight * fixed.tasks
@@ -200,7 +208,7 @@ def send(
     schedule(state.events, state.days, state.numbers, state.times_s, event, order, at_s)
 
 
-@inlined
+@pasted
 def respond_tokens(fixed: Fixed, state: State, flight: int, slot: int) -> int:
     """Say how long the response to a task will be."""
     flights = state.flights
@@ -213,7 +221,7 @@ def respond_tokens(fixed: Fixed, state: State, flight: int, slot: int) -> int:
     )
 
 
-@inlined
+@pasted
 def service_s(fixed: Fixed, state: State, node: int, flight: int, slot: int, tokens: int) -> float:
     """Say how long a task takes at a node."""
     flights = state.flights
@@ -229,7 +237,7 @@ def service_s(fixed: Fixed, state: State, node: int, flight: int, slot: int, tok
     return draw(fixed.service_law, state.nodes.scale[node], key, position)
 
 
-@inlined
+@pasted
 def start(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -> int:
     """Start the next waiting task of a node; give it."""
     nodes, tasks = state.nodes, state.tasks
