@@ -6,9 +6,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from dmoa.scenario import Scenario
-from tests.sim.runs import scenario
-
 CV = st.sampled_from([0.3, 1.0, 2.5])
 
 
@@ -58,8 +55,8 @@ def services(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def scenarios(draw: st.DrawFn) -> Scenario:
-    """Draw a scenario."""
+def scenarios(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw the sections of a scenario; a few of them contradict each other."""
     plan: dict[str, Any] = {"layers": draw(st.integers(0, 3)), "proposers": draw(st.integers(0, 3))}
     if plan["layers"] and plan["proposers"] and draw(st.integers(0, 3)) == 0:
         plan |= {"selection": "weighted", "weights": "best"}
@@ -89,15 +86,14 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     arrivals = draw(sources())
     if arrivals["process"] == "burst":
         nodes.pop("1", None)
-    return scenario(
-        "ring",
-        overlay=draw(overlays()),
-        plan=plan,
-        arrivals=arrivals,
-        tokens=spread(draw, prompt_tokens=100.0, response_tokens=150.0),
-        service=draw(services()),
-        station=station,
-        links=links,
-        nodes=nodes,
-        run=run,
-    )
+    return {
+        "overlay": draw(overlays()),
+        "plan": plan,
+        "arrivals": arrivals,
+        "tokens": spread(draw, prompt_tokens=100.0, response_tokens=150.0),
+        "service": draw(services()),
+        "station": station,
+        "links": links,
+        "nodes": nodes,
+        "run": run,
+    }
