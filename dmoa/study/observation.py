@@ -25,6 +25,7 @@ from dmoa.trace import (
     measure,
     warm_up,
 )
+from dmoa.trace.meter import Ints
 
 
 OUTCOMES = {
@@ -81,13 +82,19 @@ def observe(
     for track in tracks:
         if isinstance(track, Totals):
             track.little()
-            measures.append(track.measure(warmup_s, np.array(slots)))
         else:
             little(track, warmup_s)
-            measures.append(measure(track, warmup_s, slots=np.array(slots)))
+        measures.append(measured(track, warmup_s, np.array(slots)))
     rows = [one.summary() for one in measures]
     summary = {name: estimate([row[name] for row in rows]) for name in rows[0]}
     return Observation(tuple(tracks), finite, stopped, warmup_s, stationary, measures, summary)
+
+
+def measured(track: Track | Totals, start_s: float, slots: Ints) -> Measures:
+    """Measure a run from ``start_s`` to its end, whatever was kept of it."""
+    if isinstance(track, Totals):
+        return track.measure(start_s, slots)
+    return measure(track, start_s, slots=slots)
 
 
 def count_prompts(tracks: Sequence[Track | Totals]) -> dict[str, int]:

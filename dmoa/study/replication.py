@@ -12,26 +12,33 @@ from dmoa.errors import UnstableError
 from dmoa.scenario import Setup
 from dmoa.scenario.nodes import build_nodes, replay_facts, run_key
 from dmoa.sim import Simulation, build_world
-from dmoa.trace import Header, Meter, TraceWriter, Track
+from dmoa.trace import Header, Meter, Totals, TraceWriter, Track
 
 
 @dataclass(frozen=True)
 class Job:
-    """Which replication to run, by which engine; ``trace`` is the file for its entries, if any."""
+    """Which replication to run, by which engine; ``trace`` is the file for its entries, if any.
+
+    With ``totals`` nothing is kept of single steps; only the compiled engine can do that.
+    """
 
     setup: Setup
     seed: int
     replication: int
     trace: Path | None = None
     engine: Literal["simpy", "compiled"] = "simpy"
+    totals: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A replication's columns, digest, messages ignored by kind, and the limit it hit, if any."""
+    """What is kept of a replication, its digest, messages ignored by kind, the limit it hit.
 
-    track: Track
-    digest: str
+    Where only totals are kept there is no digest.
+    """
+
+    track: Track | Totals
+    digest: str | None
     ignored: Counter[str]
     stopped: str | None
 
@@ -74,10 +81,13 @@ def replicate(job: Job) -> Outcome:
 
 def _replicate_compiled(job: Job) -> Outcome:
     """Run one replication by the compiled engine."""
-    from dmoa.sim.compiled.run import recorded  # numba is heavy, and may not be there
+    from dmoa.sim.compiled.run import recorded, summed  # numba is heavy, and may not be there
 
+    key = run_key(job.seed, job.replication)
+    if job.totals:
+        totals, stopped = summed(job.setup, key)
+        return Outcome(totals, None, Counter(), stopped)
     with TraceWriter(job.trace, header(job)) as writer:
-        key = run_key(job.seed, job.replication)
         track, stopped = recorded(job.setup, key, writer.extend_encoded)
         digest = writer.digest()
     return Outcome(track, digest, Counter(), stopped)

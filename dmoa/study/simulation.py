@@ -14,7 +14,7 @@ from dmoa.live.cores import cores
 from dmoa.scenario import Scenario, Setup
 from dmoa.scenario.schema import Run
 from dmoa.study.bounds import Bound, bound, prepare
-from dmoa.study.engines import choose
+from dmoa.study.engines import FINITE, choose, make_ready
 from dmoa.study.observation import Observation, count_prompts, observe
 from dmoa.study.pool import run_all
 from dmoa.study.replication import Job, Outcome, replicate
@@ -32,18 +32,16 @@ POOL_TASKS_MIN = {"simpy": 100_000, "compiled": 5_000_000}
 REPLICATIONS_MAX = 1000
 """Replications at most where only the interval's width was asked for."""
 
-FINITE = ("burst", "trace")
-"""Arrival processes that end: their runs are measured whole, without a warm-up."""
-
-
 def simulate(
     scenario: Scenario | Setup,
     *,
     graph: nx.Graph[Any] | None = None,
     engine: str = "auto",
+    totals: bool | None = None,
     workers: int | None = None,
     trace: Path | str | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> SimulationResult:
     """Simulate independent replications of a scenario and measure them.
 
@@ -57,10 +55,13 @@ def simulate(
         graph: a networkx graph in place of the overlay that the scenario names.
         engine: ``simpy``, ``compiled``, or ``auto``: compiled where it covers the scenario and is
             worth it. The trace is the same.
+        totals: keep only totals of a run, so that memory does not grow with its length; None:
+            where the columns would be too large and no trace is asked for.
         workers: processes to use; None: all cores where the work is worth it.
         trace: file for the entries of replication 0; a name that holds ``{replication}`` is
             written for every replication.
         progress: called with the replications finished and to be done.
+        tell: called with what to tell the user before a wait.
 
     Raises:
         ScenarioError: the scenario does not fit its overlay, or the trace cannot be written.
@@ -74,8 +75,11 @@ def simulate(
     setup = prepare(scenario, graph)
     limit = bound(setup)
     run = setup.scenario.run
-    choice = choose(setup, engine, expected_tasks(setup))
-    jobs = _Jobs(setup, choice.engine, trace)
+    if trace is not None and totals is None:
+        totals = False
+    choice = choose(setup, engine, expected_tasks(setup), totals=totals)
+    make_ready(choice, tell)
+    jobs = _Jobs(setup, choice.engine, choice.totals, trace)
     outcomes = _run(jobs, range(run.replications), workers, progress)
     seen = _seen(setup, outcomes)
     while _is_vague(run, seen):
@@ -129,12 +133,13 @@ class _Jobs(NamedTuple):
 
     setup: Setup
     engine: Literal["simpy", "compiled"]
+    totals: bool
     trace: Path | str | None
 
     def job(self, replication: int) -> Job:
         """Describe one replication."""
         seed, file = self.setup.scenario.run.seed, _trace_file(self.trace, replication)
-        return Job(self.setup, seed, replication, file, self.engine)
+        return Job(self.setup, seed, replication, file, self.engine, self.totals)
 
 
 def _run(
@@ -184,11 +189,12 @@ def _by_node(setup: Setup, limit: Bound, measures: list[Measures]) -> list[NodeS
     ]
 
 
-def _digest(outcomes: list[Outcome]) -> str:
+def _digest(outcomes: list[Outcome]) -> str | None:
     """Give the digest of one replication; of several, the SHA-256 of their digests."""
-    if len(outcomes) == 1:
-        return outcomes[0].digest
-    return hashlib.sha256("".join(outcome.digest for outcome in outcomes).encode()).hexdigest()
+    digests = [outcome.digest for outcome in outcomes if outcome.digest is not None]
+    if len(digests) < len(outcomes):
+        return None
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _remarks(outcomes: list[Outcome]) -> list[str]:

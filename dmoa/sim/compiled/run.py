@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dmoa.errors import UnstableError
-from dmoa.scenario import Setup
+from dmoa.scenario import Setup, from_dict, resolve
 from dmoa.sim.compiled import layout, prepare
 from dmoa.sim.compiled.encode import ACTION_BYTES, STEP_BYTES
 from dmoa.sim.compiled.layout import Log, State
@@ -143,6 +143,12 @@ class Run:
         times_s = self._state.times_s
         service_s = float(times_s[layout.SERVICE_S]) / served
         return (service_s + 2 * float(times_s[layout.LINK_S])) * (self._fixed.layers + 1)
+
+
+def compile_now() -> None:
+    """Compile the kernel, or load what was compiled before: its first run does that."""
+    tiny = resolve(from_dict({"run": {"horizon_s": 0.001}}))
+    Run(tiny, 0, records=False, sink=None).advance(tiny.horizon_s)
 
 
 def summed(setup: Setup, key: int) -> tuple[Totals, str | None]:
