@@ -32,6 +32,7 @@ POOL_TASKS_MIN = {"simpy": 100_000, "compiled": 5_000_000}
 REPLICATIONS_MAX = 1000
 """Replications at most where only the interval's width was asked for."""
 
+
 def simulate(
     scenario: Scenario | Setup,
     *,
@@ -105,7 +106,7 @@ def simulate(
         stopped=seen.stopped,
         notes=[*limit.notes, *filter(None, [choice.note]), *_remarks(outcomes)],
         setup=setup,
-        tracks=tracks,
+        kept=tracks,
     )
 
 
@@ -194,7 +195,9 @@ def _digest(outcomes: list[Outcome]) -> str | None:
     digests = [outcome.digest for outcome in outcomes if outcome.digest is not None]
     if len(digests) < len(outcomes):
         return None
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
 
 
 def _remarks(outcomes: list[Outcome]) -> list[str]:
