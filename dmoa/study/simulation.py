@@ -18,6 +18,7 @@ from dmoa.study.observation import Observation, count_prompts, observe
 from dmoa.study.pool import run_all
 from dmoa.study.replication import ENGINE, Job, Outcome, replicate
 from dmoa.study.results import NodeSummary, SimulationResult
+from dmoa.study.units import Pool
 from dmoa.trace import Measures
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def simulate(
     scenario: Scenario | Setup,
     *,
     graph: nx.Graph[Any] | None = None,
-    workers: int | None = None,
+    workers: int | Pool | None = None,
     trace: Path | str | None = None,
     progress: Progress | None = None,
 ) -> SimulationResult:
@@ -53,7 +54,8 @@ def simulate(
     Args:
         scenario: a scenario, or a resolved one.
         graph: a networkx graph in place of the overlay that the scenario names.
-        workers: processes to use; None: all cores where the work is worth it.
+        workers: processes to use; None: all cores where the work is worth it; a pool: its
+            workers, there too.
         trace: file for the entries of replication 0; a name that holds ``{replication}`` is
             written for every replication.
         progress: called with the replications finished and to be done.
@@ -121,7 +123,7 @@ def _is_vague(run: Run, seen: Observation) -> bool:
 def _run(
     setup: Setup,
     replications: range,
-    workers: int | None,
+    workers: int | Pool | None,
     trace: Path | str | None,
     progress: Progress | None,
 ) -> list[Outcome]:
@@ -130,10 +132,12 @@ def _run(
         Job(setup, run.seed, replication, _trace_file(trace, replication))
         for replication in replications
     ]
-    if workers is None:
-        workers = cores() if expected_tasks(setup) > POOL_TASKS_MIN else 1
+    if not isinstance(workers, int):
+        workers = (workers or cores()) if expected_tasks(setup) > POOL_TASKS_MIN else 1
+    if isinstance(workers, int):
+        workers = min(workers, len(jobs))
     outcomes: dict[int, Outcome] = {}
-    for job, outcome in run_all(replicate, jobs, min(workers, len(jobs))):
+    for job, outcome in run_all(replicate, jobs, workers):
         outcomes[job.replication] = outcome
         if progress is not None:
             progress(len(outcomes), len(jobs))
