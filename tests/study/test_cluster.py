@@ -264,7 +264,7 @@ def mute() -> Iterator[str]:
 @pytest.mark.usefixtures("impatient")
 def test_a_scheduler_that_is_not_there_is_said_in_time(mute, store, base_port):
     for address in (mute, f"tcp://127.0.0.1:{base_port}"):
-        with pytest.raises(ScenarioError, match="cannot be reached .no answer in 2 s") as caught:
+        with pytest.raises(ScenarioError, match="no answer in 2 s") as caught:
             sweep(RING, GRID, store=store, scheduler=address)
         assert (caught.value.path, caught.value.given) == ("scheduler", address)
         assert "dask scheduler" in caught.value.remedy
