@@ -11,7 +11,6 @@ import logging
 import pickle
 import platform
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -119,8 +118,7 @@ class Cluster:
         with ExitStack() as stack:
             stack.enter_context(_quiet())
             self._client = stack.enter_context(_connected(self.address))
-            self._await_workers()
-            self._check_workers()
+            self._check(self._await_workers())
             self._stack = stack.pop_all()
         return self
 
@@ -186,18 +184,19 @@ class Cluster:
                 f"was {error.last_worker.address}; perhaps they want memory"
             ) from None
 
-    def _look(self) -> bool:
-        """Ask the scheduler what workers it has; tell whether it has any."""
+    def _look(self) -> list[str]:
+        """Ask the scheduler for the addresses of its workers."""
         try:
-            threads = _identify(self.address)["total_threads"]
+            found = _identify(self.address)["workers"]
         except OSError as error:
             raise self._lost(str(error)) from None
-        self._looked_s, self.workers = time.monotonic(), max(1, threads)
-        if threads:
+        self._looked_s = time.monotonic()
+        self.workers = max(1, sum(worker["nthreads"] for worker in found.values()))
+        if found:
             self._seen_s = self._looked_s
         elif self._looked_s - self._seen_s > WORKERS_S:
             raise PoolError(f"{self.address} has had no workers for {WORKERS_S:g} s")
-        return bool(threads)
+        return [*found]
 
     def _rejoin(self) -> None:
         """Wait for a scheduler that is there again; Dask's client tries to reach it meanwhile."""
@@ -205,7 +204,7 @@ class Cluster:
         while self._client.status != "running":
             if self._client.status == "closed" or time.monotonic() > ends_s:
                 raise self._lost("the connection broke")
-            threading.Event().wait(0.05)
+            time.sleep(0.05)
         self._look()
 
     def _lost(self, reason: str) -> PoolError:
@@ -213,18 +212,18 @@ class Cluster:
             f"the scheduler {self.address} was lost: {reason}, and not mended in {ANSWER_S:g} s"
         )
 
-    def _await_workers(self) -> None:
-        if self._look():
-            return
+    def _await_workers(self) -> list[str]:
+        if addresses := self._look():
+            return addresses
         warnings.warn(
             f"{self.address} has no workers yet; waiting for the first, {WORKERS_S:g} s at most",
             stacklevel=2,
         )
         with suppress(TimeoutError):  # looking says so
             self._client.wait_for_workers(1, timeout=WORKERS_S)
-        self._look()
+        return self._look()
 
-    def _check_workers(self) -> None:
+    def _check(self, addresses: list[str]) -> None:
         """Refuse workers that would give other results, before any work.
 
         One that comes later, or is too busy to answer now, is asked again with each unit.
@@ -233,7 +232,7 @@ class Cluster:
 
         asked = {
             self._client.submit(versions, workers=[address], pure=False): address
-            for address in _identify(self.address)["workers"]
+            for address in addresses
         }
         with self._client.as_current(), suppress(TimeoutError):
             wait([*asked], timeout=ANSWER_S)

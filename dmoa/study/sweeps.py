@@ -157,12 +157,16 @@ def _simulated(
     """Simulate points, a unit of work at a time, in the order in which they finish."""
     if not tasks:
         return
-    with Processes(workers or cores()) if scheduler is None else Cluster(scheduler) as pool:
+    with _pool(workers, scheduler) as pool:
         if _share_replications(tasks, pool.workers):
             for task in tasks:
                 yield [(task, run_point(task, pool))]
         else:
             yield from pool.run(run_point, tasks)
+
+
+def _pool(workers: int | None, scheduler: str | None) -> Processes | Cluster:
+    return Processes(workers or cores()) if scheduler is None else Cluster(scheduler)
 
 
 def _share_replications(tasks: list[Task], workers: int) -> bool:

@@ -51,11 +51,8 @@ def home(tmp_path: Path) -> Path:
 
 def script_of(root: Path, name: str) -> str:
     page = (root / "docs" / "cluster.md").read_text(encoding="utf-8")
-    (found,) = [
-        snippet.text
-        for snippet in find_snippets(page)
-        if snippet.before == f"<!-- test: {name} -->"
-    ]
+    mark = f"<!-- test: {name} -->"
+    (found,) = [snippet.text for snippet in find_snippets(page) if snippet.before == mark]
     return found
 
 
