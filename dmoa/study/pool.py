@@ -59,7 +59,7 @@ def run_all(
 
 
 class Processes:
-    """A pool of processes, started where they are needed; a single worker is this process.
+    """A pool of processes, started where they are needed: a single item is done in this one.
 
     >>> with Processes(1) as pool:
     ...     list(pool.run(abs, [-1]))
@@ -98,8 +98,9 @@ class Processes:
         Raises:
             PoolError: a worker was killed.
         """
-        units = Units(items, self.workers)
-        if self.workers <= 1:
+        waiting = [*items]
+        units = Units(waiting, self.workers)
+        if self.workers <= 1 or len(waiting) <= 1:
             while unit := units.take():
                 yield units.settle(unit, work_through(work, unit))
             return

@@ -54,8 +54,7 @@ def simulate(
     Args:
         scenario: a scenario, or a resolved one.
         graph: a networkx graph in place of the overlay that the scenario names.
-        workers: processes to use; None: all cores where the work is worth it; a pool: its
-            workers, there too.
+        workers: processes to use, or a pool; None: all cores where the work is worth it.
         trace: file for the entries of replication 0; a name that holds ``{replication}`` is
             written for every replication.
         progress: called with the replications finished and to be done.
@@ -132,8 +131,8 @@ def _run(
         Job(setup, run.seed, replication, _trace_file(trace, replication))
         for replication in replications
     ]
-    if not isinstance(workers, int):
-        workers = (workers or cores()) if expected_tasks(setup) > POOL_TASKS_MIN else 1
+    if workers is None:
+        workers = cores() if is_large(setup) else 1
     if isinstance(workers, int):
         workers = min(workers, len(jobs))
     outcomes: dict[int, Outcome] = {}
@@ -151,6 +150,11 @@ def _trace_file(trace: Path | str | None, replication: int) -> Path | None:
     if "{replication}" in name:
         return Path(name.replace("{replication}", str(replication)))
     return Path(name) if replication == 0 else None
+
+
+def is_large(setup: Setup) -> bool:
+    """Tell whether a simulation is worth more than one process."""
+    return expected_tasks(setup) > POOL_TASKS_MIN
 
 
 def expected_tasks(setup: Setup) -> float:

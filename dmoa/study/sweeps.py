@@ -20,12 +20,12 @@ from dmoa.errors import DmoaError, InvariantError, ScenarioError
 from dmoa.live.cores import cores
 from dmoa.scenario import Scenario, resolve, to_dict, value_at, with_values
 from dmoa.scenario.overlay_files import is_file_name
-from dmoa.study.bounds import to_json
+from dmoa.study.bounds import prepare, to_json
 from dmoa.study.cluster import Cluster
 from dmoa.study.grid import Grid, check_grid, configurations
 from dmoa.study.pool import Processes
 from dmoa.study.results import SimulationResult
-from dmoa.study.simulation import simulate
+from dmoa.study.simulation import is_large, simulate
 from dmoa.study.store import SCENARIO_COLUMNS, Manifest, Outcome, Point, Store, file_named
 from dmoa.study.units import Pool, PoolError
 
@@ -174,10 +174,17 @@ def _share_replications(tasks: list[Task], workers: int) -> bool:
 
     Only where some would stand idle: what replications leave behind is large to send.
     """
-    default = tasks[0].scenario.run.replications
-    replications = min(task.point.values.get("run.replications", default) for task in tasks)
-    rounds = len(tasks) * ceil(replications / workers)
-    return len(tasks) < workers and rounds < replications
+    if len(tasks) >= workers:
+        return False
+    scenarios = [with_values(task.scenario, task.point.values) for task in tasks]
+    replications = min(scenario.run.replications for scenario in scenarios)
+    if len(tasks) * ceil(replications / workers) >= replications:
+        return False
+    try:
+        setups = [prepare(made, task.graph) for made, task in zip(scenarios, tasks, strict=True)]
+    except ScenarioError:
+        return False  # that point says so itself
+    return all(map(is_large, setups))
 
 
 def run_point(task: Task, workers: int | Pool = 1) -> Outcome:

@@ -116,15 +116,25 @@ def test_worker_processes_give_the_same_rows_in_the_same_order(store, tmp_path):
     ],
 )
 def test_workers_share_replications_where_they_would_stand_idle(
-    points, replications, workers, shared
+    points, replications, workers, shared, monkeypatch
 ):
+    monkeypatch.setattr("dmoa.study.simulation.POOL_TASKS_MIN", 0)
     made = with_values(RING, {"run.replications": replications})
     tasks = [Task(made, None, Point(str(place), place, {})) for place in range(points)]
     assert sweeps._share_replications(tasks, workers) == shared
 
 
-def test_swept_replications_count_for_sharing_with_the_smallest_value():
-    tasks = [Task(RING, None, Point(str(n), n, {"run.replications": n})) for n in (1, 100)]
+@pytest.mark.parametrize(
+    "values",
+    [
+        [{"run.replications": 100}, {"run.replications": 1}],  # the smallest value counts
+        [{}, {}],  # too small to be worth it
+        [{"overlay.topology": "random-regular", "overlay.degree": 20}],  # does not fit
+    ],
+)
+def test_workers_do_not_share_otherwise(values):
+    made = with_values(RING, {"run.replications": 100})
+    tasks = [Task(made, None, Point(str(n), n, value)) for n, value in enumerate(values)]
     assert not sweeps._share_replications(tasks, workers=64)
 
 
