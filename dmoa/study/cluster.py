@@ -176,7 +176,9 @@ class Cluster:
 
         try:
             return future.result(timeout=ANSWER_S)
-        except (TimeoutError, CancelledError):
+        except (OSError, CancelledError):
+            if future.status == "error":
+                raise  # that of the work, not of the connection
             return None
         except KilledWorker as error:
             raise PoolError(

@@ -17,6 +17,7 @@ import pytest
 from dmoa.errors import InvariantError, ScenarioError
 from dmoa.scenario import load
 from dmoa.study import cluster as dask_cluster
+from dmoa.study import sweeps
 from dmoa.study.cluster import Cluster, differences, versions, work_on_worker
 from dmoa.study.store import read_store
 from dmoa.study.sweeps import sweep
@@ -92,12 +93,13 @@ def test_workers_without_a_point_of_their_own_share_its_replications(
     many = load("ring", ["run.horizon_s=100", "run.replications=6"])
     alone = sweep(many, {"run.seed": [5]}, store=tmp_path / "alone.db", workers=1)
     shared: list[str] = []
-    run = Cluster.run
-    monkeypatch.setattr(
-        Cluster, "run", lambda self, work, items: shared.append(work.__name__) or run(
-            self, work, items
-        )
-    )  # fmt: skip
+
+    class Recorded(Cluster):
+        def run(self, work, items):
+            shared.append(work.__name__)
+            return super().run(work, items)
+
+    monkeypatch.setattr(sweeps, "Cluster", Recorded)
     result = sweep(many, {"run.seed": [5]}, store=store, scheduler=cluster.address)
     assert shared == ["replicate"]
     assert result.points == alone.points
