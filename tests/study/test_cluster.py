@@ -30,7 +30,7 @@ from tests.study.test_pool import fail
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.cluster
 
-RING = load("ring", ["run.horizon_s=100", "run.replications=2"])
+RING = load("ring", ["run.horizon_s=400", "run.replications=2"])
 GRID: dict[str, list] = {"plan.layers": [0, 1], "run.seed": [*range(20)]}
 
 
@@ -122,9 +122,17 @@ def test_an_error_in_a_worker_arrives_whole_and_what_was_finished_before_it(clus
 
 
 def test_the_points_of_a_killed_worker_are_run_again(cluster, alone, store):
+    lost: list[str] = []
+
+    def kill_a_busy_one() -> None:
+        with distributed.Client(cluster.address, set_as_default=False) as client:
+            numbers = client.run(os.getpid)
+            lost.extend(address for address, units in client.processing().items() if units)
+            os.kill(numbers[lost[0]], signal.SIGKILL)
+
     result = sweep(RING, GRID, store=store, scheduler=cluster.address,
-                   progress=once(cluster.workers[0].kill))  # fmt: skip
-    assert cluster.workers[0].wait() == -signal.SIGKILL
+                   progress=once(kill_a_busy_one))  # fmt: skip
+    assert lost
     assert (result.finished, result.failed) == (40, 0)
     assert content(store) == content(alone)
 
@@ -132,7 +140,7 @@ def test_the_points_of_a_killed_worker_are_run_again(cluster, alone, store):
 def sweeping(cluster: clusters.Cluster, store: Path) -> subprocess.Popen:
     """Sweep as a user does, and give the process when it has finished the first points."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "dmoa", "sweep", "ring", "--horizon", "100", "--replications", "2",
+        [sys.executable, "-m", "dmoa", "sweep", "ring", "--horizon", "400", "--replications", "2",
          "--grid", "plan.layers=0,1", "--grid", "run.seed=0:19:20", "--store", str(store),
          "--scheduler", cluster.address],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
