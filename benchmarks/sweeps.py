@@ -1,6 +1,6 @@
 """Points per second of a sweep in two processes, beside one process, in one run.
 
-    python benchmarks/sweeps.py [--json] [--repeats 5] [--points 20] [--workers 2]
+    python benchmarks/sweeps.py [--json] [--repeats 3] [--points 20] [--workers 2]
 
 The points are equal but for their seed: eight nodes on a ring, one layer, two proposers. A sweep
 counts from the call to its end: processes start, import and end, and every point is written to a
@@ -19,7 +19,7 @@ from pathlib import Path
 from dmoa.scenario import Scenario, load
 from dmoa.study import sweep
 
-HORIZON_S = 20_000.0
+HORIZON_S = 30_000.0
 
 
 def seconds(scenario: Scenario, points: int, workers: int) -> tuple[float, list[str]]:
@@ -39,7 +39,7 @@ def main() -> None:
     """Print medians, spread and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--repeats", type=int, default=5, help="sweeps of each (default 5)")
+    parser.add_argument("--repeats", type=int, default=3, help="sweeps of each (default 3)")
     parser.add_argument("--points", type=int, default=20, help="of each sweep (default 20)")
     parser.add_argument("--workers", type=int, default=2, help="beside one (default 2)")
     parser.add_argument(
