@@ -279,8 +279,8 @@ def _connected(address: str) -> Iterator[Client]:
         kind = _identify(address)["type"]
         problem = f"is a Dask {kind}, not a scheduler" if kind != "Scheduler" else ""
         client = None if problem else Client(address, timeout=ANSWER_S, set_as_default=False)
-    except (OSError, TypeError, ValueError) as error:
-        problem, client = f"cannot be reached ({error})", None
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        problem, client = f"cannot be reached ({error.__cause__ or error})", None
     if client is None:
         raise ScenarioError(
             problem,
@@ -300,7 +300,8 @@ def _identify(address: str) -> dict[str, Any]:
 
     Raises:
         OSError: there was no answer in time.
-        TypeError, ValueError: the address is none, or needs certificates that are not configured.
+        RuntimeError, TypeError, ValueError: the address is none, or what it needs or lacks of
+            encryption is not what Dask is configured for.
     """
     from distributed import Security, rpc
 

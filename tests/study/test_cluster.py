@@ -28,6 +28,7 @@ from tests.study.sweeping import content, finished_at
 from tests.study.test_pool import fail
 
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 pytestmark = pytest.mark.cluster
 
 RING = load("ring", ["run.horizon_s=400", "run.replications=2"])
@@ -292,6 +293,14 @@ def test_a_scheduler_that_is_not_there_is_said_in_time(mute, store, base_port):
 def test_an_address_that_is_none_is_refused(store, address, problem):
     with pytest.raises(ScenarioError, match=problem):
         sweep(RING, GRID, store=store, scheduler=address)
+
+
+def test_dask_that_is_told_to_encrypt_does_not_do_without(store):
+    with (
+        dask.config.set({"distributed.comm.require-encryption": True}),
+        pytest.raises(ScenarioError, match="encryption required by Dask configuration"),
+    ):
+        sweep(RING, GRID, store=store, scheduler="tcp://127.0.0.1:8786")
 
 
 def test_a_worker_is_not_taken_for_a_scheduler(cluster, store):
