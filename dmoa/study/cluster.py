@@ -36,8 +36,9 @@ WORKERS_S = 300.0
 LOOK_S = 5.0
 """After so long without a result the scheduler is asked whether it is still there, s."""
 
-PACKAGES = ("numpy", "scipy", "networkx")
-"""What else draws random numbers or computes measures."""
+PACKAGES = ("numpy", "scipy", "networkx", "numba")
+"""What else draws random numbers or computes measures; where it is, numba keeps only totals of very
+long runs, whose measures are not those of single steps."""
 
 _LOGS = ("distributed", "distributed.client")
 
@@ -49,7 +50,7 @@ def versions() -> dict[str, str]:
     Python's second number counts (3.12 adds floats in another way than 3.11), its third does not.
 
     >>> sorted(versions())
-    ['dmoa', 'networkx', 'numpy', 'processor', 'python', 'scipy']
+    ['dmoa', 'networkx', 'numba', 'numpy', 'processor', 'python', 'scipy']
     """
     found = {
         "dmoa": __version__,

@@ -22,10 +22,11 @@ from dmoa.scenario import Scenario, resolve, to_dict, value_at, with_values
 from dmoa.scenario.overlay_files import is_file_name
 from dmoa.study.bounds import prepare, to_json
 from dmoa.study.cluster import Cluster
+from dmoa.study.engines import choose
 from dmoa.study.grid import Grid, check_grid, configurations
 from dmoa.study.pool import Processes
 from dmoa.study.results import SimulationResult
-from dmoa.study.simulation import is_large, simulate
+from dmoa.study.simulation import expected_tasks, is_large, simulate
 from dmoa.study.store import SCENARIO_COLUMNS, Manifest, Outcome, Point, Store, file_named
 from dmoa.study.units import Pool, PoolError
 
@@ -184,7 +185,7 @@ def _share_replications(tasks: list[Task], workers: int) -> bool:
         setups = [prepare(made, task.graph) for made, task in zip(scenarios, tasks, strict=True)]
     except ScenarioError:
         return False  # that point says so itself
-    return all(map(is_large, setups))
+    return all(is_large(made, choose(made, "auto", expected_tasks(made)).engine) for made in setups)
 
 
 def run_point(task: Task, workers: int | Pool = 1) -> Outcome:

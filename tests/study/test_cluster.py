@@ -90,7 +90,7 @@ def test_one_process_two_processes_and_a_cluster_write_the_same(cluster, alone, 
 def test_workers_without_a_point_of_their_own_share_its_replications(
     cluster, store, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("dmoa.study.simulation.POOL_TASKS_MIN", 0)
+    monkeypatch.setattr("dmoa.study.simulation.POOL_TASKS_MIN", {"simpy": 0, "compiled": 0})
     many = load("ring", ["run.horizon_s=100", "run.replications=6"])
     alone = sweep(many, {"run.seed": [5]}, store=tmp_path / "alone.db", workers=1)
     shared: list[str] = []

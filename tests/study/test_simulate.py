@@ -192,7 +192,7 @@ def test_all_cores_are_used_where_the_work_is_worth_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(simulation, "cores", lambda: 64)
     made = scenario("ring", **{"run.horizon_s": 30, "run.replications": 3})
     simulate(made)
-    monkeypatch.setattr(simulation, "POOL_TASKS_MIN", 0)
+    monkeypatch.setattr(simulation, "POOL_TASKS_MIN", {"simpy": 0, "compiled": 0})
     simulate(made)
     simulate(made, workers=2)
     assert asked == [1, 3, 2]

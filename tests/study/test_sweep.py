@@ -118,7 +118,7 @@ def test_worker_processes_give_the_same_rows_in_the_same_order(store, tmp_path):
 def test_workers_share_replications_where_they_would_stand_idle(
     points, replications, workers, shared, monkeypatch
 ):
-    monkeypatch.setattr("dmoa.study.simulation.POOL_TASKS_MIN", 0)
+    monkeypatch.setattr("dmoa.study.simulation.POOL_TASKS_MIN", {"simpy": 0, "compiled": 0})
     made = with_values(RING, {"run.replications": replications})
     tasks = [Task(made, None, Point(str(place), place, {})) for place in range(points)]
     assert sweeps._share_replications(tasks, workers) == shared
@@ -139,7 +139,7 @@ def test_workers_do_not_share_otherwise(values):
 
 
 def test_shared_replications_give_the_same_rows(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("dmoa.study.simulation.POOL_TASKS_MIN", 0)
+    monkeypatch.setattr("dmoa.study.simulation.POOL_TASKS_MIN", {"simpy": 0, "compiled": 0})
     grid: dict[str, list] = {"run.replications": [4]}
     shared = sweep(RING, grid, store=store, workers=2)
     alone = sweep(RING, grid, store=tmp_path / "other.db", workers=1)
