@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dmoa.cli import tables
 from dmoa.cli.output import console, duration, number
-from dmoa.study.simulation import FINITE
+from dmoa.study.engines import FINITE
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -47,7 +47,7 @@ def queue_length_over_time(
     'queue length Lq (tasks)'
     """
     result = None if hasattr(result_or_track, "steps") else result_or_track
-    track: Track = result_or_track if result is None else result.columns[0]  # type: ignore[assignment]  # told apart by what they have
+    track: Track = result_or_track if result is None else result.tracks[0]  # type: ignore[assignment]  # told apart by what they have
     ax = style.axes_for(ax, 6.8, 3.8)
     style.label(ax, title="Queue length of each node", x="time t (s)", y="queue length Lq (tasks)")
     if not track.end_s > 0:
@@ -124,7 +124,7 @@ def _draw_theory(ax: Axes, result: SimulationResult, node: int) -> None:
     """Draw the bottleneck's mean queue below the limit, its growth beyond."""
     setup, theory = result.setup, result.theory
     saturation = theory.saturation[node]
-    rate_hz, end_s = asked_hz(setup, node), result.columns[0].end_s
+    rate_hz, end_s = asked_hz(setup, node), result.tracks[0].end_s
     dashed = {"color": style.VERMILION, "ls": style.THEORY_DASHES, "lw": 1.2, "zorder": 4}
     if saturation > 1:
         growth_hz = rate_hz * (1 - 1 / saturation)

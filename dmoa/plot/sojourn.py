@@ -42,7 +42,7 @@ def sojourn_distribution(result: SimulationResult, ax: Axes | None = None) -> Ax
         y="fraction of prompts that take longer",
         below="the queues grow: a longer run would give longer times" * growing,
     )
-    single = [_answered_s(track, result.warmup_s) for track in result.columns]
+    single = [_answered_s(track, result.warmup_s) for track in result.tracks]
     pooled = np.sort(np.concatenate(single))
     if not len(pooled):
         return style.say_nothing_to_draw(ax, "no prompt was answered after the warm-up")

@@ -37,5 +37,5 @@ def standard_figures(result: SimulationResult, folder: str | Path) -> list[Path]
         figures["overlay"] = overlay(result.setup, result.theory.offered_load)
     figures["queue-length"] = queue_length_over_time(result)
     figures["sojourn-time"] = sojourn_distribution(result)
-    figures["prompt-timeline"] = prompt_timeline(result.columns[0])
+    figures["prompt-timeline"] = prompt_timeline(result.tracks[0])
     return [file for stem, ax in figures.items() for file in save(ax, Path(folder) / stem)]

@@ -29,8 +29,7 @@ COMPILING = "Compiling the engine: once, half a minute; the next runs find it co
 
 
 class Choice(NamedTuple):
-    """The engine that runs a scenario, whether it keeps only totals, and what is to be said of it.
-    """
+    """An engine, what is to be said of the choice, and whether only totals are kept."""
 
     engine: Literal["simpy", "compiled"]
     note: str | None = None

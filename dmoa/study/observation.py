@@ -27,7 +27,6 @@ from dmoa.trace import (
 )
 from dmoa.trace.meter import Ints
 
-
 OUTCOMES = {
     "answered": ANSWERED,
     "failed": FAILED,
@@ -70,7 +69,11 @@ class Observation:
 
 
 def observe(
-    tracks: Sequence[Track | Totals], slots: Sequence[int], *, finite: bool, stopped: str | None = None
+    tracks: Sequence[Track | Totals],
+    slots: Sequence[int],
+    *,
+    finite: bool,
+    stopped: str | None = None,
 ) -> Observation:
     """Measure runs in their common window; Little's law is checked in each.
 

@@ -31,7 +31,7 @@ class SimulationResult:
     failed, expired, refused and unfinished ones over all replications. The observation window of
     every replication starts at ``warmup_s``. ``digest`` is the SHA-256 of the trace; with several
     replications, of their digests. ``stopped`` says which limit ended a run early, if one did.
-    ``tracks`` holds what was kept of every replication: its columns or, without a digest, totals.
+    ``kept`` is what was kept of every replication: its columns or, without a digest, totals.
     """
 
     engine: str
@@ -49,24 +49,24 @@ class SimulationResult:
     stopped: str | None
     notes: list[str]
     setup: Setup = field(repr=False)
-    tracks: tuple[Track | Totals, ...] = field(repr=False)
+    kept: tuple[Track | Totals, ...] = field(repr=False)
 
     @property
-    def columns(self) -> tuple[Track, ...]:
+    def tracks(self) -> tuple[Track, ...]:
         """The columns of every replication, for figures.
 
         Raises:
             ScenarioError: only totals were kept.
         """
-        columns = tuple(track for track in self.tracks if isinstance(track, Track))
-        if len(columns) < len(self.tracks):
+        tracks = tuple(track for track in self.kept if isinstance(track, Track))
+        if len(tracks) < len(self.kept):
             raise ScenarioError(
                 "a figure of single steps needs a run of which they were kept",
                 path="totals",
                 given=True,
                 remedy="simulate with totals=False, and a shorter horizon if memory is short",
             )
-        return columns
+        return tracks
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON object of ``dmoa simulate --json``."""

@@ -107,7 +107,7 @@ def simulate(
         stopped=seen.stopped,
         notes=[*limit.notes, *filter(None, [choice.note]), *_remarks(outcomes)],
         setup=setup,
-        tracks=tracks,
+        kept=tracks,
     )
 
 

@@ -1,4 +1,4 @@
-"""Scenarios at random that the compiled engine covers: every kind of everything, small and short."""
+"""Scenarios at random that the compiled engine covers, small and short."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def overlays(draw: st.DrawFn) -> dict[str, Any]:
     name = draw(
         st.sampled_from(["ring", "star", "complete", "path", "random-regular", "barabasi-albert"])
     )
-    seed = {"seed": draw(st.integers(1, 9))} if name in {"random-regular", "barabasi-albert"} else {}
+    seed = (
+        {"seed": draw(st.integers(1, 9))} if name in {"random-regular", "barabasi-albert"} else {}
+    )
     return {"topology": name, "nodes": draw(st.sampled_from([4, 6, 12, 40])), **seed}
 
 
@@ -32,7 +34,10 @@ def sources(draw: st.DrawFn) -> dict[str, Any]:
     process = draw(st.sampled_from(["poisson", "poisson", "deterministic", "on-off", "burst"]))
     more: dict[str, Any] = {}
     if process == "on-off":
-        more = {"on_s": draw(st.sampled_from([1.0, 7.5])), "off_s": draw(st.sampled_from([2.0, 30.0]))}
+        more = {
+            "on_s": draw(st.sampled_from([1.0, 7.5])),
+            "off_s": draw(st.sampled_from([2.0, 30.0])),
+        }
     elif process == "burst":
         more = {"prompts": draw(st.integers(1, 60))}
     return {"process": process, "arrival_rate_hz": draw(st.sampled_from([0.05, 0.2, 0.6])), **more}

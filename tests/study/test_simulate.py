@@ -14,7 +14,7 @@ import pytest
 from dmoa.errors import InvariantError, ScenarioError
 from dmoa.study import SimulationResult, expected_tasks, load_track, prepare, simulate, simulation
 from dmoa.study.replication import Job, Outcome, replicate
-from dmoa.trace import measure
+from dmoa.trace import Track, measure
 from tests.sim.kinds import KINDS, kind
 from tests.sim.runs import run, scenario
 
@@ -133,6 +133,7 @@ def test_ignored_messages_are_said():
 def test_a_track_that_breaks_littles_law_fails_the_study(monkeypatch: pytest.MonkeyPatch):
     def corrupted(job: Job) -> Outcome:
         outcome = replicate(job)
+        assert isinstance(outcome.track, Track)
         prompts = outcome.track.prompts
         late = replace(prompts, ended_s=prompts.ended_s + 1.0)
         return replace(outcome, track=replace(outcome.track, prompts=late))

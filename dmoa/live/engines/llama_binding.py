@@ -123,7 +123,7 @@ class Model:
             buffer = array_of(ctypes.c_char, size)()
             found = self.lib.llama_token_to_piece(self._vocabulary, token, buffer, size, 0, _NO)
             if found >= 0:
-                return buffer.raw[:found]
+                return bytes(buffer.raw[:found])
             size = -found
 
     def context(self, cells: int, threads: int, *, sequences: int, outputs: int) -> Context:

@@ -129,9 +129,7 @@ def retune(events: Events, days: Ints, numbers: Ints, times_s: Floats, now_s: fl
 
 
 @apart
-def rebuild(
-    events: Events, days: Ints, numbers: Ints, times_s: Floats, days_per_s: float
-) -> None:
+def rebuild(events: Events, days: Ints, numbers: Ints, times_s: Floats, days_per_s: float) -> None:
     """Sort all events into days of another length."""
     every = -1
     for place in range(len(days)):

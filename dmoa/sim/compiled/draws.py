@@ -68,7 +68,9 @@ def task_position(prompt: int, stage: int, slot: int) -> int:
 @inlined
 def polynomial(c: tuple[float, ...], r: float) -> float:
     """Evaluate a polynomial of degree 7 by Horner's rule, the highest coefficient first."""
-    return ((((((c[0] * r + c[1]) * r + c[2]) * r + c[3]) * r + c[4]) * r + c[5]) * r + c[6]) * r + c[7]
+    return (
+        (((((c[0] * r + c[1]) * r + c[2]) * r + c[3]) * r + c[4]) * r + c[5]) * r + c[6]
+    ) * r + c[7]
 
 
 _CENTRE = (
@@ -119,8 +121,8 @@ def normal_quantile(p: float) -> float:
 
 
 @apart
-def gamma(law: Law, key: np.uint64, position: int) -> float:
-    """Draw from a gamma law of scale 1 (Marsaglia and Tsang 2000), a stream for each value."""
+def gamma(law: Law, key: np.uint64, position: int) -> tuple[float, np.uint64, int]:
+    """Draw from a gamma law (Marsaglia and Tsang 2000); give the cube, its stream and the place."""
     stream = mix(mix(key + _GOLDEN) + np.uint64(position) * _GOLDEN)
     place = 0
     while True:

@@ -14,7 +14,6 @@ from dmoa.sim.compiled.steps import (
     REFUSAL,
     REFUSE,
     RESPONSE,
-    SEND_REFUSAL,
     SEND_RESPONSE,
     SEND_TASK,
     START,

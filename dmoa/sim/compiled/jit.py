@@ -48,13 +48,14 @@ def compiled(function: Function) -> Function:
     numba would look only whether the file of this one function has changed, so every version of
     the kernel's files gets a folder of its own.
     """
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(cache_folder())
+    config: Any = numba.config
+    before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
     try:
         kernel: Function = numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # no folder can be written
         kernel = numba.njit(**_OPTIONS)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
     return kernel
 
 

@@ -86,8 +86,10 @@ class Sources(Records):
 
 
 class Flights(Records):
-    """Prompts in flight; ``next`` is the next free record. ``content_tokens`` are those that the
-    tasks of the present stage read, ``gathered_tokens`` those of the responses so far.
+    """Prompts in flight; ``next`` is the next free record.
+
+    ``content_tokens`` are those that the tasks of the present stage read, ``gathered_tokens`` those
+    of the responses so far.
     """
 
     origin: Ints
@@ -153,10 +155,11 @@ class Shares(Records):
 
 
 class Events(Records):
-    """Events to come: of each node its next prompt, (n,), then, where tasks share its processor,
-    what ends there next, (n,), and after them one of each task.
+    """Events to come: of each node, and of each task.
 
-    They happen in the order of time, then of ``order`` (kind and node), then of ``serial``.
+    First each node's next prompt, (n,), then, where tasks share its processor, what ends there
+    next, (n,), and after them one of each task. They happen in the order of time, then of ``order``
+    (kind and node), then of ``serial``.
     """
 
     time_s: Floats
@@ -282,7 +285,7 @@ def make(view: type[View], count: int) -> View:
         for name, kind in view.__annotations__.items()
     ]
     made: Any = np.zeros(count, np.dtype(fields, align=True)).view(np.recarray)
-    return cast(View, made)
+    return cast("View", made)
 
 
 def grown(old: View, count: int) -> View:
@@ -290,9 +293,9 @@ def grown(old: View, count: int) -> View:
     before: Any = old
     made: Any = np.zeros(count, before.dtype).view(np.recarray)
     made[: len(before)] = before
-    return cast(View, made)
+    return cast("View", made)
 
 
 def size(records: Records) -> int:
     """Count the records of an array."""
-    return len(cast(Any, records))
+    return len(cast("Any", records))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from dmoa.sim.compiled import columns
 from dmoa.sim.compiled.calendar import first, retune, take
 from dmoa.sim.compiled.draws import draw_tokens
@@ -74,7 +72,7 @@ def gather(state: State, flight: int, tokens: int) -> bool:
     flights.held[flight] += 1
     flights.gathered_tokens[flight] += tokens
     nodes.joining[flights.origin[flight]] += 1
-    return flights.held[flight] == flights.expected[flight]
+    return bool(flights.held[flight] == flights.expected[flight])
 
 
 @pasted
@@ -100,12 +98,12 @@ def hear_prompt(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -
         state.numbers[REFUSED] += 1
         if fixed.records:
             columns.end_prompt(log, row, meter.REFUSED, now_s)
-        note(state, log, fixed.encodes, REFUSE, number, state.nodes.waiting[node])
+        note(fixed, state, log, REFUSE, number, state.nodes.waiting[node])
         return -1
-    flight = accept(fixed, state, node, number, tokens, now_s)
+    flight = accept(state, node, number, tokens, now_s)
     state.flights.row[flight] = row
     state.flights.response_tokens[flight] = response_tokens
-    note(state, log, fixed.encodes, ACCEPT, number, tokens)
+    note(fixed, state, log, ACCEPT, number, tokens)
     return flight
 
 
@@ -123,8 +121,8 @@ def hear_ended(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s
     if origin == node:
         return gather(state, flight, tasks.tokens[task])
     nodes.foreign[node] -= 1
-    send(fixed, state, log, RESPONSE, flight, task, origin, now_s)
-    note(state, log, fixed.encodes, SEND_RESPONSE, task, 0)
+    send(fixed, state, RESPONSE, flight, task, origin, now_s)
+    note(fixed, state, log, SEND_RESPONSE, task, 0)
     return False
 
 
@@ -134,8 +132,8 @@ def hear_task(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s:
     if objects(state, node, 1):
         flight = task // fixed.tasks
         state.tasks.tokens[task] = ahead(state, node)
-        send(fixed, state, log, REFUSAL, flight, task, state.flights.origin[flight], now_s)
-        note(state, log, fixed.encodes, SEND_REFUSAL, task, state.tasks.tokens[task])
+        send(fixed, state, REFUSAL, flight, task, state.flights.origin[flight], now_s)
+        note(fixed, state, log, SEND_REFUSAL, task, state.tasks.tokens[task])
         return
     if fixed.delayed and state.flights.stage[task // fixed.tasks] == 0:
         link_s = now_s - state.flights.arrived_s[task // fixed.tasks]
@@ -158,7 +156,7 @@ def hear_message(fixed: Fixed, state: State, log: Log, node: int, task: int, now
     if kind == RESPONSE:
         return gather(state, flight, tasks.tokens[task])
     flights.expected[flight] -= 1
-    return flights.held[flight] == flights.expected[flight]
+    return bool(flights.held[flight] == flights.expected[flight])
 
 
 @pasted
@@ -177,7 +175,7 @@ def join(state: State, log: Log, fixed: Fixed, flight: int, now_s: float) -> boo
     if fixed.records:
         columns.end_prompt(log, flights.row[flight], meter.ANSWERED, now_s)
     number, tokens = flights.number[flight], flights.gathered_tokens[flight]
-    note(state, log, fixed.encodes, ANSWER, number, tokens)
+    note(fixed, state, log, ANSWER, number, tokens)
     flights.origin[flight] = -1
     flights.next[flight] = state.numbers[FREE]
     state.numbers[FREE] = flight

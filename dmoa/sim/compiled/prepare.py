@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import accumulate, chain
 from math import log, log1p, sqrt
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,11 +21,15 @@ from dmoa.scenario.distributions import (
 )
 from dmoa.scenario.station_schema import CHUNK_TOKENS
 from dmoa.sim.compiled import draws, layout, sources
-from dmoa.sim.compiled.layout import Fixed, Floats, Ints, Keys, Law, State
+from dmoa.sim.compiled.draws import Law
+from dmoa.sim.compiled.layout import Fixed, Floats, Keys, State
 
 FLIGHTS_MIN = 256
 _MASK = 0xFFFFFFFFFFFFFFFF
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_NOTHING = Law(
+    draws.DETERMINISTIC, spread=0.0, power=0.0, boosted=False, d=0.0, c=0.0, values=np.zeros(0)
+)
 _PROCESSES = {
     "poisson": sources.POISSON,
     "deterministic": sources.REGULAR,
@@ -57,25 +60,26 @@ def _mix(value: Keys) -> Keys:
 
 def law(distribution: Distribution) -> tuple[Law, float]:
     """Give the kernel's form of a distribution, and the scale of this one."""
-    nothing = Law(draws.DETERMINISTIC, 0.0, 0.0, False, 0.0, 0.0, np.zeros(0))
     mean = distribution.mean
     if isinstance(distribution, Deterministic):
-        return nothing, mean
+        return _NOTHING, mean
     if isinstance(distribution, Exponential):
-        return nothing._replace(kind=draws.EXPONENTIAL), mean
+        return _NOTHING._replace(kind=draws.EXPONENTIAL), mean
     if isinstance(distribution, Lognormal):
         variance = log1p(distribution.cv * distribution.cv)
-        made = nothing._replace(kind=draws.LOGNORMAL, spread=sqrt(variance))
+        made = _NOTHING._replace(kind=draws.LOGNORMAL, spread=sqrt(variance))
         return made, log(mean) - variance / 2
     if isinstance(distribution, Gamma):
         shape = 1 / (distribution.cv * distribution.cv)
         boosted = shape < 1
         d = shape + 1 - 1 / 3 if boosted else shape - 1 / 3
-        made = Law(draws.GAMMA, 0.0, 1 / shape, boosted, d, 1 / sqrt(9 * d), np.zeros(0))
+        made = _NOTHING._replace(
+            kind=draws.GAMMA, power=1 / shape, boosted=boosted, d=d, c=1 / sqrt(9 * d)
+        )
         return made, mean / shape
     if isinstance(distribution, Empirical):
         values = np.array(sorted(distribution.values))
-        return nothing._replace(kind=draws.EMPIRICAL, values=values), distribution.factor
+        return _NOTHING._replace(kind=draws.EMPIRICAL, values=values), distribution.factor
     raise TypeError(distribution)
 
 
@@ -122,7 +126,9 @@ def make_sources(setup: Setup, key: int) -> layout.Sources:
     return made
 
 
-def make_fixed(setup: Setup, key: int, sources_: layout.Sources, *, records: bool, encodes: bool) -> Fixed:
+def make_fixed(
+    setup: Setup, key: int, from_: layout.Sources, *, records: bool, encodes: bool
+) -> Fixed:
     """Make what does not change in a run."""
     scenario, count = setup.scenario, len(setup.names)
     plan, run = scenario.plan, scenario.run
@@ -132,10 +138,10 @@ def make_fixed(setup: Setup, key: int, sources_: layout.Sources, *, records: boo
         each = [list(own) for own in arrivals(setup, key)]
         listed = list(chain.from_iterable(each))
         ends = np.cumsum([len(own) for own in each])
-        sources_.listed_end[:] = ends
-        sources_.listed[1:] = ends[:-1]
+        from_.listed_end[:] = ends
+        from_.listed[1:] = ends[:-1]
     if setup.by_tokens:
-        service_law = Law(draws.BY_TOKENS, 0.0, 0.0, False, 0.0, 0.0, np.zeros(0))
+        service_law = _NOTHING._replace(kind=draws.BY_TOKENS)
         token_times_s = np.array([tuple(setup.token_service(node)) for node in range(count)])
     else:
         service_law, token_times_s = law(setup.service(0))[0], np.zeros(0)

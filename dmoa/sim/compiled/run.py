@@ -67,7 +67,7 @@ class Run:
     def _pass_on(self) -> None:
         """Give away the bytes of the trace so far."""
         if self._sink is not None:
-            self._sink(memoryview(self._log.bytes)[: int(self._state.numbers[layout.BYTES])])
+            self._sink(self._log.bytes[: int(self._state.numbers[layout.BYTES])].data)
             self._state.numbers[layout.BYTES] = 0
 
     @property
@@ -91,19 +91,20 @@ class Run:
         steps, prompts, tasks, links = (
             int(numbers[at]) for at in (layout.STEPS, layout.PROMPTS, layout.TASKS, layout.LINKS)
         )
-        one, kept = log.prompts[:, :prompts], log.tasks[:, :tasks]
+        origin, outcome = log.prompts[:, :prompts]
+        arrived_s, ended_s = log.prompts_s[:, :prompts]
+        server, of, stage, slot, end = log.tasks[:, :tasks]
+        queued_s, started_s, served_s = log.tasks_s[:, :tasks]
+        numbered = log.task_numbers[:tasks]
         return Track(
             self._setup.names,
             self.ended_s,
             Steps(log.steps_s[:steps], *log.steps[:, :steps]),
-            Prompts(one[0], log.prompt_numbers[:prompts], *log.prompts_s[:, :prompts], one[1]),
-            Tasks(
-                *kept[:2], log.task_numbers[:tasks], *kept[2:4], *log.tasks_s[:, :tasks], kept[4]
-            ),
+            Prompts(origin, log.prompt_numbers[:prompts], arrived_s, ended_s, outcome),
+            Tasks(server, of, numbered, stage, slot, queued_s, started_s, served_s, end),
             Links(*log.links[:, :links], *log.links_s[:, :links]) if self._fixed.delayed else None,
             np.zeros(len(self._setup.names), np.bool_),
         )
-
 
     def moment(self, time_s: float, *, known: bool = True) -> Moment:
         """Give the totals at the time to which the run was advanced.
@@ -116,20 +117,24 @@ class Run:
         times_s = self._state.times_s
         since_s = time_s - nodes.seen_s if known else np.full(len(nodes.seen_s), np.nan)
         pending = flights.origin >= 0
-        counts = (layout.ARRIVED, layout.ANSWERED, layout.REFUSED, layout.STARTED, layout.SERVED)
-        sums = (layout.SOJOURN_S, layout.WAITED_S, layout.SERVICE_S)
         return Moment(
-            time_s,
-            nodes.waiting_s + nodes.waiting * since_s,
-            nodes.serving_s + nodes.serving * since_s,
-            nodes.joining_s + nodes.joining * since_s,
-            nodes.unfinished_s + nodes.unfinished * since_s,
-            nodes.busy_s + (nodes.waiting > 0) * since_s,
-            nodes.waiting + nodes.serving,
-            int(nodes.unfinished.sum()),
-            self._state.sources.answered.copy(),
-            *(int(numbers[at]) for at in counts),
-            *(float(times_s[at]) for at in sums),
+            time_s=time_s,
+            waiting_s=nodes.waiting_s + nodes.waiting * since_s,
+            serving_s=nodes.serving_s + nodes.serving * since_s,
+            joining_s=nodes.joining_s + nodes.joining * since_s,
+            unfinished_s=nodes.unfinished_s + nodes.unfinished * since_s,
+            busy_s=nodes.busy_s + (nodes.waiting > 0) * since_s,
+            present=nodes.waiting + nodes.serving,
+            unfinished=int(nodes.unfinished.sum()),
+            answered_at=self._state.sources.answered.copy(),
+            arrived=int(numbers[layout.ARRIVED]),
+            answered=int(numbers[layout.ANSWERED]),
+            refused=int(numbers[layout.REFUSED]),
+            started=int(numbers[layout.STARTED]),
+            served=int(numbers[layout.SERVED]),
+            sojourn_s=float(times_s[layout.SOJOURN_S]),
+            waited_s=float(times_s[layout.WAITED_S]),
+            service_s=float(times_s[layout.SERVICE_S]),
             pending_sojourn_s=float((time_s - flights.arrived_s[pending]).sum()),
             pending_waited_s=time_s * int(nodes.waiting.sum()) - float(times_s[layout.QUEUED_S]),
         )
@@ -239,5 +244,3 @@ def _longer(old: Any, rows: int) -> Any:
     made = np.zeros((*old.shape[:-1], rows), old.dtype)
     made[..., : old.shape[-1]] = old
     return made
-
-

@@ -37,7 +37,7 @@ def expect(fixed: Fixed, state: State, node: int, now_s: float) -> None:
         time_s = on_off(fixed, state, node)
     # As the reference engine's kernel computes it, to the last bit.
     at_s = now_s + (time_s - now_s)
-    order = np.int64(ARRIVES << KIND_BITS) + node
+    order = int(np.int64(ARRIVES << KIND_BITS) + node)
     schedule(state.events, state.days, state.numbers, state.times_s, node, order, at_s)
 
 

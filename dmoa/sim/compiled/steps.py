@@ -36,9 +36,9 @@ SEND_TASK, SEND_RESPONSE, SEND_REFUSAL, START, ACCEPT, ANSWER, REFUSE = range(7)
 
 
 @inlined
-def note(state: State, log: Log, encodes: bool, action: int, subject: int, value: int) -> None:
+def note(fixed: Fixed, state: State, log: Log, action: int, subject: int, value: int) -> None:
     """Note what the present step asks for."""
-    if encodes:
+    if fixed.encodes:
         place = 3 * state.numbers[ACTIONS]
         log.actions[place] = action
         log.actions[place + 1] = subject
@@ -79,7 +79,7 @@ def ahead(state: State, node: int) -> int:
 
 
 @pasted
-def accept(fixed: Fixed, state: State, node: int, number: int, tokens: int, now_s: float) -> int:
+def accept(state: State, node: int, number: int, tokens: int, now_s: float) -> int:
     """Take in a prompt of a node's own."""
     nodes, flights = state.nodes, state.flights
     flight = state.numbers[FREE]
@@ -144,7 +144,7 @@ def fork(
     fixed: Fixed, state: State, log: Log, flight: int, stage: int, tokens: int, now_s: float
 ) -> None:
     """Begin a stage of a prompt: a task of the node's own, and one for each peer it asks."""
-    nodes, flights, tasks = state.nodes, state.flights, state.tasks
+    flights, tasks = state.flights, state.tasks
     node = flights.origin[flight]
     flights.stage[flight] = stage
     flights.content_tokens[flight] = tokens
@@ -158,8 +158,8 @@ def fork(
     enqueue(state, node, task, now_s)
     for place in range(asked):
         tasks.server[task + 1 + place] = state.picked[place]
-        send(fixed, state, log, TASK, flight, task + 1 + place, state.picked[place], now_s)
-        note(state, log, fixed.encodes, SEND_TASK, task + 1 + place, 0)
+        send(fixed, state, TASK, flight, task + 1 + place, state.picked[place], now_s)
+        note(fixed, state, log, SEND_TASK, task + 1 + place, 0)
 
 
 @inlined
@@ -180,7 +180,7 @@ def enqueue(state: State, node: int, task: int, now_s: float) -> None:
 
 @inlined
 def send(
-    fixed: Fixed, state: State, log: Log, kind: int, flight: int, task: int, to: int, now_s: float
+    fixed: Fixed, state: State, kind: int, flight: int, task: int, to: int, now_s: float
 ) -> None:
     """Send a message about a task: it is heard at once, or after the delay of the link."""
     tasks = state.tasks
@@ -203,7 +203,7 @@ def send_later(
     slot = task - flight * fixed.tasks
     position = task_position(flights.number[flight], flights.stage[flight], slot)
     at_s = now_s + draw(fixed.delay_law, fixed.delay_scale, key, position)
-    order = np.int64(DELIVERS << KIND_BITS) + to
+    order = int(np.int64(DELIVERS << KIND_BITS) + to)
     event = fixed.first_task_event + task
     schedule(state.events, state.days, state.numbers, state.times_s, event, order, at_s)
 
@@ -260,5 +260,5 @@ def start(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -> int:
         event = fixed.first_task_event + task
         at_s = now_s + takes_s
         schedule(state.events, state.days, state.numbers, state.times_s, event, node, at_s)
-    note(state, log, fixed.encodes, START, task, 0)
+    note(fixed, state, log, START, task, 0)
     return task
