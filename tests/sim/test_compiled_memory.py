@@ -12,7 +12,7 @@ import pytest
 from dmoa.scenario import load
 from dmoa.scenario.nodes import run_key
 from dmoa.sim.compiled.coverage import trouble
-from dmoa.study import prepare
+from dmoa.study import prepare, replication, simulate
 
 pytestmark = pytest.mark.skipif(trouble() is not None, reason=str(trouble()))
 
@@ -62,3 +62,20 @@ def test_totals_take_no_more_for_a_longer_run() -> None:
         arrays: list[Any] = [*run._state, *run._log, *run._fixed]
         sizes.append(sum(array.nbytes for array in arrays if isinstance(array, np.ndarray)))
     assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("totals", [True, False])
+def test_a_run_that_outgrows_memory_stops_with_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, totals: bool
+) -> None:
+    monkeypatch.setattr(replication, "_room_bytes", lambda: 2e6)
+    result = simulate(
+        load("ring", {"arrivals.arrival_rate_hz": 2.0, "run.horizon_s": 50_000.0}),
+        engine="compiled",
+        totals=totals,
+        workers=1,
+    )
+    assert "would need more than 0.0 GiB" in str(result.stopped)
+    assert result.verdict.status == "unstable"
+    assert result.prompts["unfinished"] > 0
+    assert 0 < result.kept[0].end_s < 50_000
