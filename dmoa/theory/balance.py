@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from dmoa.theory.checks import FloatArray
+    from dmoa.theory.edges import Indices
     from dmoa.theory.program import Program
 
 ROUNDS_MAX: Final = 2000
@@ -43,15 +42,16 @@ class Balanced(NamedTuple):
 class _Rows(NamedTuple):
     """The free edges of each origin that has any, one row each, and how many of them it asks."""
 
-    row: NDArray[np.intp]
-    starts: NDArray[np.intp]
+    row: Indices
+    starts: Indices
     asked: FloatArray
 
     @classmethod
     def of(cls, program: Program) -> _Rows:
         first = np.concatenate([[True], np.diff(program.origin) > 0])
         starts = np.flatnonzero(first)
-        return cls(np.cumsum(first) - 1, starts, np.add.reduceat(program.uniform, starts))
+        row = np.cumsum(first, dtype=program.origin.dtype) - 1
+        return cls(row, starts, np.add.reduceat(program.uniform, starts))
 
     def sums(self, amounts: FloatArray) -> FloatArray:
         return np.add.reduceat(amounts, self.starts)

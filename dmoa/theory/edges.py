@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from dmoa.theory.checks import BoolArray, FloatArray
 
+    Indices: TypeAlias = NDArray[np.integer[Any]]
 
-def totals(places: NDArray[np.intp], amounts: FloatArray, count: int) -> FloatArray:
+
+def totals(places: Indices, amounts: FloatArray, count: int) -> FloatArray:
     """Add up amounts by place, (count,)."""
     return np.bincount(places, amounts, count).astype(np.float64, copy=False)
 
@@ -26,8 +28,8 @@ class Edges(NamedTuple):
     """
 
     nodes: int
-    origin: NDArray[np.intp]
-    server: NDArray[np.intp]
+    origin: Indices
+    server: Indices
     value: FloatArray
     sparse: bool
 
@@ -44,9 +46,8 @@ class Edges(NamedTuple):
         if not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()
-        nodes = rows.shape[0]
-        origin = np.repeat(np.arange(nodes), np.diff(rows.indptr))
-        server = rows.indices.astype(np.intp, copy=False)
+        nodes, server = rows.shape[0], rows.indices
+        origin = np.repeat(np.arange(nodes, dtype=server.dtype), np.diff(rows.indptr))
         return cls(nodes, origin, server, rows.data.astype(np.float64, copy=False), sparse=True)
 
     def matrix(self) -> Any:
@@ -94,7 +95,9 @@ class Edges(NamedTuple):
 
     def find(self, other: Edges) -> FloatArray:
         """Look up the numbers of another matrix on these edges, (e,); 0 where it has none."""
-        keys, wanted = (one.origin * self.nodes + one.server for one in (other, self))
+        keys, wanted = (
+            one.origin.astype(np.int64) * self.nodes + one.server for one in (other, self)
+        )
         if not keys.size:
             return np.zeros(wanted.size)
         places = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)

@@ -10,10 +10,8 @@ from dmoa.theory.edges import totals
 from dmoa.theory.load import class_load
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from dmoa.theory.checks import BoolArray, FloatArray
-    from dmoa.theory.edges import Edges, PerTask
+    from dmoa.theory.edges import Edges, Indices, PerTask
 
 # Chances this close to 0 or 1 are a solver's rounding of it.
 _SURE: Final = 1e-8
@@ -27,8 +25,8 @@ class Program(NamedTuple):
     and 1, and those of an origin add up to what its uniform ones add up to.
     """
 
-    origin: NDArray[np.intp]
-    server: NDArray[np.intp]
+    origin: Indices
+    server: Indices
     uniform: FloatArray
     work: FloatArray
     base: FloatArray

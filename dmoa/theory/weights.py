@@ -23,7 +23,7 @@ EDGES_MAX: Final = 100_000
 
 SOLVER_TIME_MAX_S: Final = 120.0
 
-GAP: Final = 0.01
+GAP: Final = 0.001
 """Share of the largest load that larger overlays may be from the optimum."""
 
 # The first program's optimum is attainable but for the rounding of sums over all nodes.
@@ -79,7 +79,7 @@ def best_inclusion(
 
     With more than 100 000 edges at nodes that have a choice (0 < k < d_j), the programs would take
     minutes and more. There the choice begins with the uniform one and moves away from overloaded
-    peers until it is proven to be within 1 % of the optimum; ``best_weights`` tells how near.
+    peers until it is proven to be within 0.1 % of the optimum; ``best_weights`` tells how near.
 
     Args:
         adjacency: (n, n), 0 and 1, zero diagonal, origins in rows, dense or of scipy.sparse. A node
