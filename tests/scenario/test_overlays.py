@@ -6,7 +6,7 @@ import re
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dmoa.errors import ScenarioError
@@ -90,6 +90,7 @@ def test_random_regular_overlays_are_those_of_networkx(nodes, degree, seed):
 
 
 @given(SIZES, st.integers(2, 8), st.sampled_from([0.0, 0.1, 0.9, 1.0]), st.integers(0, 99))
+@example(nodes=5, neighbours=4, probability=1.0, seed=1)  # everybody has all neighbours there are
 def test_small_worlds_are_those_of_networkx(nodes, neighbours, probability, seed):
     neighbours = min(neighbours, nodes)
     values = {"neighbours": neighbours, "probability": probability, "seed": seed}

@@ -120,6 +120,10 @@ BAD = {
         lambda: theory.offered_load(1, PAIR, [csr_array(np.eye(2))] * 2, 1),
         "service_time_s.*: must be above 0",
     ),
+    "sparse service times of nobody": (
+        lambda: theory.offered_load(1, PAIR, [csr_array((2, 2))] * 2, 1),
+        r"service_time_s\[0, 0\]: must be above 0",
+    ),
     "spare rates of another overlay": (
         lambda: theory.sojourn_times_s(1, 1, [0.5], PAIR),
         r"spare_rate_hz: has the wrong shape, but \(1,\) was given; .* \(2,\)",

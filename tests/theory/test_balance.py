@@ -105,6 +105,15 @@ def test_too_few_rounds_give_a_choice_and_the_gap_that_is_proven_for_it():
     np.testing.assert_allclose(sums, 0, atol=1e-9)
 
 
+def test_rows_that_do_not_add_up_yet_leave_a_valid_bound(monkeypatch: pytest.MonkeyPatch):
+    overlay = adjacency(nx.barabasi_albert_graph(100, 3, seed=1))
+    made = program(overlay, np.full(100, 0.1), 2, 1.0, 2)
+    assert made is not None
+    exact = balance(made, 1e-6)
+    monkeypatch.setattr("dmoa.theory.balance._NEWTON_MAX", 2)
+    assert balance(made, 1e-6, rounds_max=50).bound <= exact.filled_max
+
+
 def test_a_large_scale_free_overlay_is_balanced():
     overlay = nx.to_scipy_sparse_array(nx.barabasi_albert_graph(20_000, 4, seed=3))
     best = theory.best_weights(overlay, 0.1, 2, 1.0, layers=2)

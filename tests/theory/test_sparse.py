@@ -95,7 +95,11 @@ def test_the_order_and_form_of_a_sparse_matrix_do_not_matter():
     places = np.tile(origin[shuffled], 2), np.tile(server[shuffled], 2)
     matrix = coo_array((np.tile(halves, 2), places), shape=(34, 34))
     zero = csr_array(([0.0], ([3], [4])), shape=(34, 34))
-    for form in (matrix, matrix.tocsc(), matrix.tocsr() + zero):
+    ordered = np.argsort(places[0], kind="stable")
+    offsets = np.searchsorted(places[0][ordered], np.arange(35))
+    twice = csr_array((np.tile(halves, 2), places[1][ordered], offsets), shape=(34, 34))
+    assert not twice.has_canonical_format
+    for form in (matrix, matrix.tocsc(), matrix.tocsr() + zero, twice):
         found = theory.uniform_inclusion(form, 2)
         assert isinstance(found, csr_array)
         np.testing.assert_array_equal(
