@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from dmoa import theory
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, Setup, resolve
+from dmoa.scenario.inclusion import check_inclusion
 from dmoa.scenario.stage_times import StageTimes
 from dmoa.study.loads import best_chances, by_host, chances, crowded, loads
 
@@ -145,7 +147,12 @@ def prepare(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> S
     if scenario.plan.selection == "weighted" and scenario.plan.weights == "best":
         uniform = msgspec.structs.replace(scenario.plan, selection="uniform", weights=None)
         plain = resolve(msgspec.structs.replace(scenario, plan=uniform), graph)
-        return resolve(scenario, graph, inclusion=plain.matrix(best_chances(plain)[0]))
+        plan, best = scenario.plan, plain.matrix(best_chances(plain)[0])
+        return replace(
+            plain,
+            scenario=msgspec.structs.replace(plain.scenario, plan=plan),
+            inclusion=check_inclusion(best, plain.names, plain.peers, plan.proposers),
+        )
     return resolve(scenario, graph)
 
 

@@ -182,6 +182,15 @@ def test_a_setup_is_taken_as_it_is():
     assert bound(setup) == bound(scenario("ring"))
 
 
+def test_a_setup_with_the_best_weights_is_that_of_its_scenario():
+    made = scenario("star", **{"plan.selection": "weighted", "plan.weights": "best"})
+    graph = nx.barabasi_albert_graph(20, 2, seed=1)
+    for given in (None, graph):
+        setup = prepare(made, given)
+        assert setup.inclusion is not None
+        assert setup == resolve(made, given, inclusion=tuple(setup.inclusion))
+
+
 def test_best_weights_must_be_solved_for_before_they_are_used():
     with pytest.raises(ScenarioError, match="computed first"):
         resolve(scenario("ring", **{"plan.selection": "weighted", "plan.weights": "best"}))
