@@ -156,12 +156,16 @@ def prepare(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> S
     return resolve(scenario, graph)
 
 
-def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bound:
+def bound(
+    scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None, *, best: bool = True
+) -> Bound:
     """Compute offered loads a_i, the critical rate λ*, Theorem 1 beside it and the best weights.
 
     Args:
         scenario: a scenario or a resolved one.
         graph: a networkx graph in place of the overlay that the scenario names.
+        best: whether to compute the best weights too: on a million nodes they take a minute, all
+            else takes seconds.
 
     Raises:
         ScenarioError: the scenario does not fit its overlay.
@@ -175,17 +179,8 @@ def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bou
     plan, rates = setup.scenario.plan, np.array(setup.arrival_rate_hz)
     inclusion = chances(setup)
     found = loads(setup, inclusion)
-    notes = list(setup.notes)
-    best_critical_rate_hz = best_gap = None
-    try:
-        best, best_gap = best_chances(setup)
-        best_critical_rate_hz = loads(setup, best).critical_rate_hz
-    except ScenarioError as error:
-        notes.append(f"best weights not computed: {error}")
-    if best_gap:
-        notes.append(
-            f"λ* with the best weights is computed to within {100 * best_gap:.2g} % of the highest"
-        )
+    best_critical_rate_hz, best_gap, said = _best(setup) if best else (None, None, [])
+    notes = [*setup.notes, *said]
     if setup.scenario.links.loss or _deadlines(plan) or any(setup.queue_max):
         notes.append("offered loads count every task, also those that are lost, late or refused")
     # Remark 1 takes the slowest; a batch of slots works like a server that many times as fast.
@@ -216,6 +211,16 @@ def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bou
         ],
         notes=notes,
     )
+
+
+def _best(setup: Setup) -> tuple[float | None, float | None, list[str]]:
+    """Give λ* of the best weights, its gap to the highest, and what is to be said of it."""
+    try:
+        best, gap = best_chances(setup)
+    except ScenarioError as error:
+        return None, None, [f"best weights not computed: {error}"]
+    said = f"λ* with the best weights is computed to within {100 * gap:.2g} % of the highest"
+    return loads(setup, best).critical_rate_hz, gap, [said] if gap else []
 
 
 def _sufficiency(setup: Setup, times: StageTimes) -> Sufficiency:

@@ -148,6 +148,12 @@ def test_best_weights_that_cannot_be_computed_are_said(monkeypatch: pytest.Monke
     assert "best weights not computed: out of time" in limit.notes
 
 
+def test_best_weights_are_left_out_where_nobody_asks_for_them():
+    limit = bound(scenario("ring"), best=False)
+    assert (limit.best_critical_rate_hz, limit.best_gap, limit.notes) == (None, None, [])
+    assert limit.critical_rate_hz == bound(scenario("ring")).critical_rate_hz
+
+
 def test_best_weights_of_large_overlays_say_how_near_they_are(monkeypatch: pytest.MonkeyPatch):
     made = scenario("scale-free", **{"plan.layers": 1, "plan.proposers": 1})
     exact = bound(made)
