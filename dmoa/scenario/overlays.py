@@ -161,7 +161,11 @@ def _plain(
     keys = proper[:, 0] * nodes + proper[:, 1]
     if not directed:
         keys = np.concatenate([keys, proper[:, 1] * nodes + proper[:, 0]])
-    given, keys = len(keys), np.unique(keys)
+    # By hand: numpy's unique hashes, which takes ten times as long on millions of numbers.
+    keys.sort()
+    first = np.ones(len(keys), np.bool_)
+    first[1:] = keys[1:] != keys[:-1]
+    given, keys = len(keys), keys[first]
     offsets = np.searchsorted(keys, np.arange(nodes + 1) * nodes)
     peers = Peers(offsets, keys % nodes)
     loops = len(pairs) - len(proper)
