@@ -334,4 +334,4 @@ def _graph_hash(graph: nx.Graph[Any] | None) -> str | None:
     if graph is None:
         return None
     overlay = resolve(Scenario(), graph)
-    return hashlib.sha256(msgspec.json.encode([overlay.names, overlay.peers])).hexdigest()
+    return hashlib.sha256(msgspec.json.encode([overlay.names, list(overlay.peers)])).hexdigest()
