@@ -29,6 +29,9 @@ FORMULA_PEERS_MAX = 19
 FORMULA_SETS_MAX = 500_000_000
 """Sets of peers of all nodes together: half a minute."""
 
+GAP_SAID = 1e-6
+"""Above this share the distance to the best weights is worth a note."""
+
 NODES_LISTED_MAX = 1000
 """Nodes in the JSON object; of a larger overlay those with the largest share of their capacity."""
 
@@ -220,7 +223,8 @@ def _best(setup: Setup) -> tuple[float | None, float | None, list[str]]:
     except ScenarioError as error:
         return None, None, [f"best weights not computed: {error}"]
     said = f"λ* with the best weights is computed to within {100 * gap:.2g} % of the highest"
-    return loads(setup, best).critical_rate_hz, gap, [said] if gap else []
+    worth_saying = gap > GAP_SAID
+    return loads(setup, best).critical_rate_hz, gap, [said] if worth_saying else []
 
 
 def _sufficiency(setup: Setup, times: StageTimes) -> Sufficiency:

@@ -19,7 +19,10 @@ COMPILED_TASKS_MIN = 20_000
 FINITE = ("burst", "trace")
 """Arrival processes that end: their runs are measured whole, without a warm-up."""
 
-TOTALS = "only totals were kept: no digest, no figures of single steps; the first half is warm-up"
+TOTALS = (
+    "only totals were kept: no digest, no figures of single steps; of a stationary run the second"
+    " half is measured"
+)
 
 COLUMNS_TASKS_MAX = 10_000_000
 """Above this many expected tasks, a gigabyte of columns, only totals are kept."""
