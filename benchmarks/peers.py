@@ -34,6 +34,7 @@ from _peers.engines import BASELINE, ENGINES
 from _peers.network import MODELS, Network
 
 NODES_MIN, NODES_MAX = 5, 1_000_000
+WIDTH = 120
 
 
 def listed(known: dict[str, Any]) -> Callable[[str], list[str]]:
@@ -99,9 +100,10 @@ def measure(chosen: argparse.Namespace, results: dict[str, dict[str, Any]]) -> N
 
     effort = Effort(
         repeats=chosen.repeats,
-        checked=5 if chosen.quick else 10,
+        checked=10,
         events=10_000 if chosen.quick else 50_000,
         seconds=0.2 if chosen.quick else 1.0,
+        study_events=100_000 if chosen.quick else 500_000,
         limit_s=chosen.limit,
     )
     nodes = chosen.nodes or ([10, 1000] if chosen.quick else [10, 1000, 100_000])
@@ -113,7 +115,8 @@ def measure(chosen: argparse.Namespace, results: dict[str, dict[str, Any]]) -> N
                 cell = Cell(network, chosen.engines, effort, status.update, title)
                 found = results[model][str(count)] = record(cell.measure())
                 if not chosen.json:
-                    print_table(Console(), title, found)
+                    console = Console()
+                    print_table(Console(width=max(WIDTH, console.width)), title, found)
 
 
 def main() -> int:

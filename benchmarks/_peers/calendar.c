@@ -22,9 +22,9 @@
 #define NONE (-1)
 /* Tuned: events per bucket, buckets per node at least, buckets ahead whose node is prefetched,
  * and prompts under way per node for which there is room (1.6 are). */
-#define EVENTS_PER_BUCKET 0.7
-#define BUCKETS_PER_NODE 8
-#define AHEAD 6
+#define EVENTS_PER_BUCKET 1.4
+#define BUCKETS_PER_NODE 4
+#define AHEAD 4
 #define PROMPTS_PER_NODE 16
 #define PROMPTS_MIN 4096
 #define RIGHT 7.69711747013104972
@@ -254,9 +254,10 @@ static void *room(size_t number, size_t size) {
     return memset(made, 0xFF, number * size); /* touched; as an integer each is NONE */
 }
 
+/* Processor time: what else the machine does lengthens it little. */
 static double clock_s(void) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 

@@ -16,8 +16,9 @@ class Engine(NamedTuple):
     """An engine: the functions are `module.function` in this folder.
 
     ``check`` is the function of the runs that are checked, where they need to observe more than
-    the runs that are timed. ``events_max`` bounds a run of a slow engine; ``lacks`` says why it
-    has no layered network.
+    the runs that are timed. ``events_max`` bounds a run of a slow engine. ``studies`` says that its
+    time has a part that does not grow with the run, so that short runs would belie it. ``lacks``
+    says why it has no layered network.
     """
 
     title: str
@@ -25,12 +26,13 @@ class Engine(NamedTuple):
     package: str = ""
     check: str = ""
     events_max: int | None = None
+    studies: bool = False
     lacks: str = ""
 
 
 ENGINES = {
     "dmoa": Engine("dmoa, core and driver", "ours.core", check="ours.core_measured"),
-    "dmoa-whole": Engine("dmoa.simulate", "ours.whole"),
+    "dmoa-whole": Engine("dmoa.simulate", "ours.whole", studies=True),
     "dmoa-compiled": Engine("dmoa, compiled engine", "ours.compiled"),
     "calendar": Engine("calendar queue in C", "calendar_queue.run"),
     "cimba-events": Engine("cimba, events", "cimba_models.events", "cimba"),

@@ -12,10 +12,13 @@ from _peers.engines import ENGINES, REFERENCE
 from _peers.network import Network, Run, UnavailableError
 from _peers.worker import Worker
 
-LARGE, CHECKED_LARGE = 10_000, 3
-"""Nodes beyond which so few runs are checked: each tells as much as many of a small network."""
+LARGE, CHECKED_LARGE = 10_000, 5
+"""Nodes beyond which fewer runs are checked: each tells as much as many of a small network."""
 EVENTS_PER_NODE = 4
 """Of a run that is checked, at least; it starts empty, so fewer would show idle nodes."""
+
+SECONDS_MIN = 0.001
+"""What a run counts as at least, where the length of a longer one is worked out from it."""
 
 
 class Effort(NamedTuple):
@@ -26,6 +29,7 @@ class Effort(NamedTuple):
         checked: runs that are checked, in networks of up to `LARGE` nodes.
         events: events of a run that is checked, about.
         seconds: how long a run that is timed lasts at least, about.
+        study_events: events of a timed run, at least, of an engine that studies what it ran.
         limit_s: how long a run may take, building the network included.
     """
 
@@ -33,6 +37,7 @@ class Effort(NamedTuple):
     checked: int
     events: int
     seconds: float
+    study_events: int
     limit_s: float
 
 
@@ -150,10 +155,13 @@ class Cell:
 
     def clock(self, entry: Entry, seed: int) -> None:
         """Time a run; those that were checked count where they were long enough."""
-        checked_s = statistics.median(run.seconds for run in entry.runs)
-        if checked_s >= self.effort.seconds and not ENGINES[entry.name].check:
+        engine, effort = ENGINES[entry.name], self.effort
+        checked_s = max(SECONDS_MIN, statistics.median(run.seconds for run in entry.runs))
+        longer = effort.seconds / checked_s
+        if engine.studies:
+            longer = max(longer, effort.study_events / entry.runs[0].events)
+        if longer <= 1 and not engine.check:
             entry.speeds = [run.events / run.seconds for run in entry.runs]
             return
-        horizon_s = entry.horizon_s * max(1.0, self.effort.seconds / checked_s)
-        run = self.run(entry, horizon_s, seed, check=False)
+        run = self.run(entry, entry.horizon_s * max(1.0, longer), seed, check=False)
         entry.speeds.append(run.events / run.seconds)

@@ -43,8 +43,9 @@ class Run(NamedTuple):
     """What a run from an empty network tells.
 
     ``waiting`` is the time average of the tasks that wait at a node, without those in service,
-    over the whole run and all nodes; nan where it was not measured. ``seconds`` is the time
-    that the engine took, building the network excluded.
+    over the whole run and all nodes; nan where it was not measured. ``seconds`` is the processor
+    time that the engine took, building the network excluded: on an idle machine the clock's, and
+    nearly the same on one that does other things as well.
     """
 
     events: int

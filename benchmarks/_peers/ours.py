@@ -14,7 +14,7 @@ from _peers.network import Network, Run, UnavailableError
 
 import dmoa
 from dmoa.core import Content, TaskId
-from dmoa.scenario import Setup
+from dmoa.scenario import Scenario, Setup
 from dmoa.scenario.nodes import build_nodes, run_key
 from dmoa.sim import Simulation, World, build_world
 from dmoa.study import prepare
@@ -23,35 +23,38 @@ from dmoa.trace import UNFINISHED, Meter, Track, measure
 T = TypeVar("T")
 
 
-@lru_cache(maxsize=1)
-def setup_of(network: Network, horizon_s: float, seed: int = 1) -> Setup:
-    """Give the network as a resolved scenario: a Watts-Strogatz overlay without rewiring."""
-    return prepare(
-        dmoa.load(
-            {
-                "overlay": {
-                    "topology": "watts-strogatz",
-                    "nodes": network.nodes,
-                    "neighbours": 4,
-                    "probability": 0.0,
-                },
-                "plan": {"layers": network.layers, "proposers": 2},
-                "arrivals": {"arrival_rate_hz": network.arrival_rate_hz},
-                "run": {"horizon_s": horizon_s, "replications": 1, "seed": seed},
-            }
-        )
+def scenario(network: Network, horizon_s: float, seed: int = 1) -> Scenario:
+    """Give the network as a scenario: a Watts-Strogatz overlay without rewiring."""
+    return dmoa.load(
+        {
+            "overlay": {
+                "topology": "watts-strogatz",
+                "nodes": network.nodes,
+                "neighbours": 4,
+                "probability": 0.0,
+            },
+            "plan": {"layers": network.layers, "proposers": 2},
+            "arrivals": {"arrival_rate_hz": network.arrival_rate_hz},
+            "run": {"horizon_s": horizon_s, "replications": 1, "seed": seed},
+        }
     )
+
+
+@lru_cache(maxsize=1)
+def resolved(network: Network, horizon_s: float) -> Setup:
+    """Resolve the scenario, once for all runs to a horizon."""
+    return prepare(scenario(network, horizon_s))
 
 
 def core(network: Network, horizon_s: float, seed: int) -> Run:
     """Simulate with the nodes and the driver, and nobody who observes."""
-    setup, key = setup_of(network, horizon_s), run_key(seed, 0)
+    setup, key = resolved(network, horizon_s), run_key(seed, 0)
     nodes, world = build_nodes(setup, key), build_world(setup, key)
     drawn, started = count(), count()
     simulation = Simulation(nodes, counted(world, drawn, started), [])
-    began = time.perf_counter()
+    began = time.process_time()
     simulation.run(horizon_s)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     # Of each node one prompt was drawn that is still to come.
     serving = sum(node.counts()[1] for node in nodes)
     events = next(drawn) - network.nodes + next(started) - serving
@@ -75,20 +78,20 @@ def counted(world: World, drawn: count[int], started: count[int]) -> World:
 
 def core_measured(network: Network, horizon_s: float, seed: int) -> Run:
     """Simulate as `core`, but with the meter: for what it finds, not for its speed."""
-    setup, key = setup_of(network, horizon_s), run_key(seed, 0)
+    setup, key = resolved(network, horizon_s), run_key(seed, 0)
     meter = Meter(setup.names)
     simulation = Simulation(build_nodes(setup, key), build_world(setup, key), [meter.extend])
-    began = time.perf_counter()
+    began = time.process_time()
     simulation.run(horizon_s)
-    return seen(meter.track(horizon_s), time.perf_counter() - began)
+    return seen(meter.track(horizon_s), time.process_time() - began)
 
 
 def whole(network: Network, horizon_s: float, seed: int) -> Run:
     """Simulate as a user does: digest, measures, Little's law, verdict, and the bound beside it."""
-    setup = setup_of(network, horizon_s, seed)
-    began = time.perf_counter()
-    result = dmoa.simulate(setup, workers=1)
-    seconds = time.perf_counter() - began
+    given = scenario(network, horizon_s, seed)
+    began = time.process_time()
+    result = dmoa.simulate(given, workers=1)
+    seconds = time.process_time() - began
     return seen(result.tracks[0], seconds)
 
 

@@ -50,7 +50,7 @@ def interval(estimate: Estimate) -> dict[str, float]:
 def print_table(console: Console, title: str, cell: dict[str, dict[str, Any]]) -> None:
     """Print what is found on one network, the fastest first; below it who has no speed, and why."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("engine")
+    table.add_column("engine", no_wrap=True)
     for column in ("events/s", "spread", "of SimPy", "waiting per node", "expected"):
         table.add_column(column, justify="right", no_wrap=True)
     timed = [name for name, one in cell.items() if one["events_per_s"] is not None]
