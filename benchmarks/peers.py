@@ -31,9 +31,8 @@ from collections.abc import Callable
 from typing import Any
 
 from _peers.engines import BASELINE, ENGINES
-from _peers.network import MODELS, Network
+from _peers.network import MODELS, NODES_MAX, NODES_MIN, Network
 
-NODES_MIN, NODES_MAX = 5, 1_000_000
 WIDTH = 120
 
 

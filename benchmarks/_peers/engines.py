@@ -31,9 +31,10 @@ class Engine(NamedTuple):
 
 
 ENGINES = {
-    "dmoa": Engine("dmoa, core and driver", "ours.core", check="ours.core_measured"),
-    "dmoa-whole": Engine("dmoa.simulate", "ours.whole", studies=True),
+    "dmoa": Engine("dmoa, core and SimPy driver", "ours.core", check="ours.core_measured"),
+    "dmoa-whole": Engine("dmoa.simulate, SimPy", "ours.whole", studies=True),
     "dmoa-compiled": Engine("dmoa, compiled engine", "ours.compiled"),
+    "dmoa-compiled-whole": Engine("dmoa.simulate, compiled", "ours.compiled_whole", studies=True),
     "calendar": Engine("calendar queue in C", "calendar_queue.run"),
     "cimba-events": Engine("cimba, events", "cimba_models.events", "cimba"),
     "cimba-processes": Engine("cimba, processes", "cimba_models.processes", "cimba"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 UTILIZATION = 0.7
+NODES_MIN, NODES_MAX = 5, 1_000_000
+"""On the ring of fewer nodes the nearest four would not be four."""
 PAIRS = ((-2, -1), (-2, 1), (-2, 2), (-1, 1), (-1, 2), (1, 2))
 """Where the two neighbours stand that a layer asks: all pairs of the four, equally likely."""
 
