@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import shutil
@@ -28,10 +27,8 @@ def compiler() -> str:
 
 @cache
 def program() -> Path:
-    """Compile the program, once for each worker."""
-    folder = tempfile.TemporaryDirectory(prefix="dmoa-peers-")
-    atexit.register(folder.cleanup)
-    made = Path(folder.name) / "calendar"
+    """Compile the program, once for each worker, in whose temporary folder it stays."""
+    made = Path(tempfile.mkdtemp()) / "calendar"
     optimize, machine, standard, *libraries = FLAGS
     command = [compiler(), optimize, machine, standard, "-o", str(made), str(SOURCE), *libraries]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603

@@ -18,7 +18,7 @@ from scipy import stats
 from dmoa.trace import Estimate, estimate
 
 CONFIDENCE = 0.999
-"""A sound engine fails one of its two comparisons about once in a thousand."""
+"""A sound engine fails each of its two comparisons about once in a thousand."""
 LENGTHS = 400
 """Numbers of tasks at a node that are considered: at ρ = 0.7 more have a chance of 1e-62."""
 

@@ -16,7 +16,6 @@ LARGE, CHECKED_LARGE = 10_000, 5
 """Nodes beyond which fewer runs are checked: each tells as much as many of a small network."""
 EVENTS_PER_NODE = 4
 """Of a run that is checked, at least; it starts empty, so fewer would show idle nodes."""
-
 SECONDS_MIN = 0.001
 """What a run counts as at least, where the length of a longer one is worked out from it."""
 

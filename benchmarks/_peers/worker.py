@@ -63,7 +63,9 @@ class Worker:
 
 def work(name: str, pipe: Connection, complaints: Path) -> None:
     """Run what is asked for, until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it stops it
+    # Who started it stops it. To ignore the signal would make programs that it starts ignore it.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    tempfile.tempdir = str(complaints.parent)  # cleared by who started it
     with complaints.open("wb") as file:
         os.dup2(file.fileno(), 2)  # libraries in C write there too
     while True:
