@@ -16,16 +16,16 @@ class Engine(NamedTuple):
     """An engine: the functions are `module.function` in this folder.
 
     ``check`` is the function of the runs that are checked, where they need to observe more than
-    the runs that are timed. ``events_max`` bounds a run of a slow engine. ``studies`` says that its
-    time has a part that does not grow with the run, so that short runs would belie it. ``lacks``
-    says why it has no layered network.
+    the runs that are timed. ``scans`` says that it looks at every node at each event, ``studies``
+    that its time has a part that does not grow with the run, so that short runs would belie it.
+    ``lacks`` says why it has no layered network.
     """
 
     title: str
     function: str
     package: str = ""
     check: str = ""
-    events_max: int | None = None
+    scans: bool = False
     studies: bool = False
     lacks: str = ""
 
@@ -43,11 +43,7 @@ ENGINES = {
     "simpy-processes": Engine("SimPy, process per node", "simpy_processes.run", "simpy"),
     "salabim": Engine("salabim", "salabim_components.run", "salabim"),
     "ciw": Engine(
-        "Ciw",
-        "ciw_network.run",
-        "ciw",
-        events_max=5_000,
-        lacks="no fork whose parts join again",
+        "Ciw", "ciw_network.run", "ciw", scans=True, lacks="no fork whose parts join again"
     ),
 }
 

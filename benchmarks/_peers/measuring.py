@@ -16,6 +16,8 @@ LARGE, CHECKED_LARGE = 10_000, 5
 """Nodes beyond which fewer runs are checked: each tells as much as many of a small network."""
 EVENTS_PER_NODE = 4
 """Of a run that is checked, at least; it starts empty, so fewer would show idle nodes."""
+SCANNED_MAX = 5_000_000
+"""Nodes times events of a run that is checked, at most, where each event looks at every node."""
 SECONDS_MIN = 0.001
 """What a run counts as at least, where the length of a longer one is worked out from it."""
 
@@ -88,11 +90,13 @@ class Cell:
         """Choose the length of an engine's runs, or say what it lacks."""
         engine, nodes = ENGINES[name], self.network.nodes
         events = max(self.effort.events, EVENTS_PER_NODE * nodes)
+        note = engine.lacks if self.network.layers else ""
         # The layered network has one horizon for all: there is one reference.
-        if engine.events_max is not None and not self.network.layers:
-            events = min(events, engine.events_max)
-        lacks = engine.lacks if self.network.layers else ""
-        return Entry(name, events / self.network.event_rate_hz, lacks)
+        if engine.scans and not self.network.layers:
+            events = min(events, SCANNED_MAX // nodes)
+            if events < EVENTS_PER_NODE * nodes:
+                note = "skipped: it looks at every node at each event"
+        return Entry(name, events / self.network.event_rate_hz, note)
 
     def measure(self) -> list[Entry]:
         """Check and time all; stop their processes in any case."""
