@@ -20,6 +20,7 @@ runs in a process of its own, and engines take turns. All of it takes about half
 that for 100,000 nodes; --quick takes a minute or two and compares less sharply.
 
 Peers that are not installed are left out; to have them: pip install ciw salabim cimba
+What was measured with: Ciw 3.2, salabim 26.0, cimba 0.9.5, whose interface still changes.
 """
 
 from __future__ import annotations

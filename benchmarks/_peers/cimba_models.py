@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import cimba as cb
-from _peers.network import Network, Run
+from _peers.network import Network, Run, UnavailableError
 from cimba import random
 
 IN_FLIGHT = 10
 """Prompts under way for which there is room, per node: 1.6 are; where there is none a run fails."""
+MAPPINGS = Path("/proc/sys/vm/max_map_count")
 MOMENT_S = 1e-9
 """Horizon of a run that shows how long cimba takes to set the network up."""
 
@@ -281,7 +283,13 @@ def trial(whole: Whole, horizon_s: float, seed: int) -> tuple[Any, float]:
 
 
 def processes(network: Network, horizon_s: float, seed: int) -> Run:
-    """Simulate with two processes at each node."""
+    """Simulate with two processes at each node.
+
+    Raises:
+        UnavailableError: Linux does not allow that many stacks, each of two mappings of memory.
+    """
+    if MAPPINGS.exists() and 4 * network.nodes > int(MAPPINGS.read_text("ascii")):
+        raise UnavailableError("skipped: vm.max_map_count does not allow so many stacks")
     return run(LayeredProcesses if network.layers else SingleProcesses, network, horizon_s, seed)
 
 

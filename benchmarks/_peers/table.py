@@ -65,7 +65,7 @@ def print_table(console: Console, title: str, cell: dict[str, dict[str, Any]]) -
             shown(one["check"]["waiting"]),
             shown(one["check"]["waiting_expected"]),
         )
-    console.print(table)
+    console.print(table if timed else title)
     for name, one in cell.items():
         if one["events_per_s"] is None:
             console.print(f"{ENGINES[name].title}: {one['note']}", highlight=False, markup=False)
