@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 from dmoa.core import Content, Options
@@ -19,7 +20,11 @@ from dmoa.core.augment import Template, augment
 from dmoa.live.engines import make_engine
 from dmoa.live.engines.spec import EngineSpec
 
-SLICE_S = 0.04
+SLICE_S = 0.02
+SUBJECTS = (
+    "a lighthouse", "an old clock", "the first snow", "a lost letter", "two rival bakers",
+    "a night train", "an orchard", "a broken bridge", "a travelling circus", "the harbour",
+)  # fmt: skip
 
 
 class Cluster(NamedTuple):
@@ -71,11 +76,11 @@ def cluster(name: str, port: int, values: Sequence[str], *options: str) -> Itera
 def taking_turns(turns: Sequence[Sequence[int]]) -> Iterator[None]:
     """Let processes run by turns, so that each is a box as fast as its share of the turns.
 
-    Stopped and continued processes need neither privileges nor another kernel, and where no turn
-    has more of them than there are cores, none of them slows another down.
+    Stopped and continued processes need neither privileges nor another kernel, and where each has
+    its turns alone none slows another down.
 
     Args:
-        turns: The processes of each turn; a turn takes 40 ms, long beside what stopping takes.
+        turns: The processes of each turn; a turn takes 20 ms, long beside what stopping takes.
     """
     everybody = sorted({pid for turn in turns for pid in turn})
     ended = threading.Event()
@@ -99,6 +104,15 @@ def taking_turns(turns: Sequence[Sequence[int]]) -> Iterator[None]:
         thread.join()
         for pid in everybody:
             os.kill(pid, signal.SIGCONT)
+
+
+def question(place: int) -> str:
+    """Write a question whose answer does not end early, with a first token of its own.
+
+    Among the questions that a node remembers no two begin alike, so it reads each as a whole.
+    """
+    letter, subject = ascii_uppercase[place % len(ascii_uppercase)], SUBJECTS[place % len(SUBJECTS)]
+    return f"{letter}{1000 + place}. Tell me a very long story about {subject}, with many details."
 
 
 def lengths(question: str, responses: int, known_tokens: int) -> tuple[int, int]:

@@ -169,6 +169,18 @@ def workers_option(function: Function) -> Function:
     )(function)
 
 
+def engine_option(function: Function) -> Function:
+    """Add ``--engine``; the command gets ``engine``."""
+    return rich_click.option(
+        "--engine",
+        type=click.Choice(["auto", "simpy", "compiled"]),
+        default="auto",
+        show_default=True,
+        help="What simulates: SimPy, or the compiled engine where it covers the scenario. The "
+        "results are the same.",
+    )(function)
+
+
 def build_scenario(source: str | None, given: dict[str, Any], sets: tuple[str, ...]) -> Scenario:
     """Load the scenario of a command line.
 

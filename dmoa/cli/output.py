@@ -75,6 +75,11 @@ def duration(seconds: float) -> str:
     return f"{number(seconds)} s"
 
 
+def tell(text: str) -> None:
+    """Tell whoever waits, on standard error."""
+    error_console().print(text, style="dim")
+
+
 @contextmanager
 def progress_bar(text: str) -> Iterator[Progress | None]:
     """Show a bar with the time left on standard error while something runs.

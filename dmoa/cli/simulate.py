@@ -10,7 +10,7 @@ import rich_click
 
 from dmoa.cli import options
 from dmoa.cli.failures import LIMIT_REACHED
-from dmoa.cli.output import print_json, progress_bar
+from dmoa.cli.output import print_json, progress_bar, tell
 
 if TYPE_CHECKING:
     from dmoa.scenario import Scenario
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the trace of replication 0; with {replication} in the name, that of each.",
 )
+@options.engine_option
+@rich_click.option(
+    "--totals/--no-totals",
+    default=None,
+    help="Keep only totals, so that memory does not grow with the length of a run: no digest, no "
+    "figures. By default where a gigabyte is not enough.",
+)
 @options.workers_option
 @options.json_option
 @click.pass_context
@@ -33,6 +40,8 @@ def command(
     *,
     figures: str | None,
     trace: str | None,
+    engine: str,
+    totals: bool | None,
     workers: int | None,
     as_json: bool,
 ) -> None:
@@ -50,8 +59,18 @@ def command(
 
         check_writable(figures, folder=True)
     setup = study.prepare(scenario)
+    if figures is not None and totals is None:
+        totals = False
     with progress_bar("replications") as progress:
-        result = study.simulate(setup, workers=workers, trace=trace, progress=progress)
+        result = study.simulate(
+            setup,
+            engine=engine,
+            totals=totals,
+            workers=workers,
+            trace=trace,
+            progress=progress,
+            tell=tell,
+        )
     written: list[Path] = []
     if figures is not None:
         from dmoa.plot import standard_figures

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dmoa.cli import tables
 from dmoa.cli.output import console, duration, number
-from dmoa.study.simulation import FINITE
+from dmoa.study.engines import FINITE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,9 +134,10 @@ def _run_line(result: SimulationResult) -> str:
     settled = (
         f"after {duration(result.warmup_s)} of warm-up" if result.stationary else "measured whole"
     )
+    kept = f"digest {result.digest[:12]}" if result.digest else "totals only"
     return (
-        f"{result.replications} × {duration(result.horizon_s)}, {settled}, seed {result.seed}; "
-        f"prompts: {counts or 'none'}; digest {result.digest[:12]}"
+        f"{result.replications} × {duration(result.horizon_s)}, {settled}, seed {result.seed}, "
+        f"engine {result.engine}; prompts: {counts or 'none'}; {kept}"
     )
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, Setup, with_values
 from dmoa.study.bounds import Bound, bound, prepare
+from dmoa.study.engines import FINITE
+from dmoa.study.observation import measured
 from dmoa.study.results import CapacityResult, RateVerdict, SimulationResult
-from dmoa.study.simulation import FINITE, simulate
-from dmoa.trace import measure
+from dmoa.study.simulation import simulate
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -123,8 +124,8 @@ def _estimate(below: SimulationResult, limit: Bound) -> float | None:
     slots, load = np.array(below.setup.slots), np.array(limit.saturation)
     busiest = load >= load.max() * (1 - TIE)
     arrived = utilization = 0.0
-    for track in below.tracks:
-        whole = measure(track, slots=slots)
+    for track in below.kept:
+        whole = measured(track, 0.0, slots)
         arrived += whole.arrived / track.end_s / len(slots)
         utilization += float(whole.utilization[busiest].mean())
     return arrived / utilization if utilization else None

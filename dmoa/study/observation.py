@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from dmoa.trace import (
     UNFINISHED,
     Estimate,
     Measures,
+    Totals,
     Track,
     Verdict,
     estimate,
@@ -23,6 +25,15 @@ from dmoa.trace import (
     measure,
     warm_up,
 )
+from dmoa.trace.meter import Ints
+
+OUTCOMES = {
+    "answered": ANSWERED,
+    "failed": FAILED,
+    "expired": EXPIRED,
+    "refused": REFUSED,
+    "unfinished": UNFINISHED,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +44,7 @@ class Observation:
     ``stopped``: the limit that ended a run early, if one did.
     """
 
-    tracks: tuple[Track, ...]
+    tracks: tuple[Track | Totals, ...]
     finite: bool
     stopped: str | None
     warmup_s: float
@@ -45,7 +56,11 @@ class Observation:
         """Judge whether the queues stayed bounded."""
         arrivals_end_s = None
         if self.finite:
-            ends = [float(track.prompts.arrived_s.max(initial=0.0)) for track in self.tracks]
+            ends = [
+                float(track.prompts.arrived_s.max(initial=0.0))
+                for track in self.tracks
+                if isinstance(track, Track)
+            ]
             arrivals_end_s = max(ends)
         found = judge(self.tracks, arrivals_end_s)
         if self.stopped is None:
@@ -54,7 +69,11 @@ class Observation:
 
 
 def observe(
-    tracks: Sequence[Track], slots: Sequence[int], *, finite: bool, stopped: str | None = None
+    tracks: Sequence[Track | Totals],
+    slots: Sequence[int],
+    *,
+    finite: bool,
+    stopped: str | None = None,
 ) -> Observation:
     """Measure runs in their common window; Little's law is checked in each.
 
@@ -64,24 +83,33 @@ def observe(
     warmup_s, stationary = (0.0, False) if stopped or finite else warm_up(tracks)
     measures = []
     for track in tracks:
-        little(track, warmup_s)
-        measures.append(measure(track, warmup_s, slots=np.array(slots)))
+        if isinstance(track, Totals):
+            track.little()
+        else:
+            little(track, warmup_s)
+        measures.append(measured(track, warmup_s, np.array(slots)))
     rows = [one.summary() for one in measures]
     summary = {name: estimate([row[name] for row in rows]) for name in rows[0]}
     return Observation(tuple(tracks), finite, stopped, warmup_s, stationary, measures, summary)
 
 
-def count_prompts(tracks: Sequence[Track]) -> dict[str, int]:
+def measured(track: Track | Totals, start_s: float, slots: Ints) -> Measures:
+    """Measure a run from ``start_s`` to its end, whatever was kept of it."""
+    if isinstance(track, Totals):
+        return track.measure(start_s, slots)
+    return measure(track, start_s, slots=slots)
+
+
+def count_prompts(tracks: Sequence[Track | Totals]) -> dict[str, int]:
     """Count prompts by how they ended, over all runs and the whole of each."""
-    outcome = np.concatenate([track.prompts.outcome for track in tracks])
-    counts = {
-        name: int((outcome == code).sum())
-        for name, code in (
-            ("answered", ANSWERED),
-            ("failed", FAILED),
-            ("expired", EXPIRED),
-            ("refused", REFUSED),
-            ("unfinished", UNFINISHED),
-        )
-    }
-    return {"arrived": len(outcome), **counts}
+    counts = Counter[str]()
+    for track in tracks:
+        if isinstance(track, Totals):
+            end = track.end
+            names = ("arrived", "answered", "refused", "unfinished")
+            counts.update({name: int(getattr(end, name)) for name in names})
+        else:
+            outcome = track.prompts.outcome
+            counts["arrived"] += len(outcome)
+            counts.update({name: int((outcome == code).sum()) for name, code in OUTCOMES.items()})
+    return {name: counts[name] for name in ("arrived", *OUTCOMES)}

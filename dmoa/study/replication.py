@@ -5,33 +5,40 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from dmoa import __version__
 from dmoa.errors import UnstableError
 from dmoa.scenario import Setup
 from dmoa.scenario.nodes import build_nodes, replay_facts, run_key
 from dmoa.sim import Simulation, build_world
-from dmoa.trace import Header, Meter, TraceWriter, Track
-
-ENGINE = "simpy"
+from dmoa.trace import Header, Meter, Totals, TraceWriter, Track
 
 
 @dataclass(frozen=True)
 class Job:
-    """Which replication to run; ``trace`` is the file for its entries, if any."""
+    """Which replication to run, by which engine; ``trace`` is the file for its entries, if any.
+
+    With ``totals`` nothing is kept of single steps; only the compiled engine can do that.
+    """
 
     setup: Setup
     seed: int
     replication: int
     trace: Path | None = None
+    engine: Literal["simpy", "compiled"] = "simpy"
+    totals: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A replication's columns, digest, messages ignored by kind, and the limit it hit, if any."""
+    """What is kept of a replication, its digest, messages ignored by kind, the limit it hit.
 
-    track: Track
-    digest: str
+    Where only totals are kept there is no digest.
+    """
+
+    track: Track | Totals
+    digest: str | None
     ignored: Counter[str]
     stopped: str | None
 
@@ -39,7 +46,7 @@ class Outcome:
 def header(job: Job) -> Header:
     """Describe a run so that its trace can be replayed without the files it was made from."""
     return Header(
-        engine=ENGINE,
+        engine=job.engine,
         seed=job.seed,
         replication=job.replication,
         dmoa=__version__,
@@ -54,6 +61,8 @@ def replicate(job: Job) -> Outcome:
         ScenarioError: the trace cannot be written.
         InvariantError: a bug.
     """
+    if job.engine == "compiled":
+        return _replicate_compiled(job)
     setup = job.setup
     key = run_key(job.seed, job.replication)
     nodes = build_nodes(setup, key)
@@ -68,3 +77,17 @@ def replicate(job: Job) -> Outcome:
         digest = writer.digest()
     ignored = sum((node.ignored for node in nodes), Counter[str]())
     return Outcome(meter.track(simulation.ended_s), digest, ignored, stopped)
+
+
+def _replicate_compiled(job: Job) -> Outcome:
+    """Run one replication by the compiled engine."""
+    from dmoa.sim.compiled.run import recorded, summed  # numba is heavy, and may not be there
+
+    key = run_key(job.seed, job.replication)
+    if job.totals:
+        totals, stopped = summed(job.setup, key)
+        return Outcome(totals, None, Counter(), stopped)
+    with TraceWriter(job.trace, header(job)) as writer:
+        track, stopped = recorded(job.setup, key, writer.extend_encoded)
+        digest = writer.digest()
+    return Outcome(track, digest, Counter(), stopped)

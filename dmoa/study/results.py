@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from dmoa.errors import ScenarioError
 from dmoa.scenario import Setup
 from dmoa.study.bounds import Bound, to_json
-from dmoa.trace import Estimate, Track, Verdict
+from dmoa.trace import Estimate, Totals, Track, Verdict
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class SimulationResult:
     failed, expired, refused and unfinished ones over all replications. The observation window of
     every replication starts at ``warmup_s``. ``digest`` is the SHA-256 of the trace; with several
     replications, of their digests. ``stopped`` says which limit ended a run early, if one did.
-    ``tracks`` holds the columns of every replication, for figures.
+    ``kept`` is what was kept of every replication: its columns or, without a digest, totals.
     """
 
     engine: str
@@ -44,11 +45,28 @@ class SimulationResult:
     summary: dict[str, Estimate]
     nodes: list[NodeSummary]
     prompts: dict[str, int]
-    digest: str
+    digest: str | None
     stopped: str | None
     notes: list[str]
     setup: Setup = field(repr=False)
-    tracks: tuple[Track, ...] = field(repr=False)
+    kept: tuple[Track | Totals, ...] = field(repr=False)
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The columns of every replication, for figures.
+
+        Raises:
+            ScenarioError: only totals were kept.
+        """
+        tracks = tuple(track for track in self.kept if isinstance(track, Track))
+        if len(tracks) < len(self.kept):
+            raise ScenarioError(
+                "a figure of single steps needs a run of which they were kept",
+                path="totals",
+                given=True,
+                remedy="simulate with totals=False, and a shorter horizon if memory is short",
+            )
+        return tracks
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON object of ``dmoa simulate --json``."""

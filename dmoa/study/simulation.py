@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from dmoa.live.cores import cores
 from dmoa.scenario import Scenario, Setup
 from dmoa.scenario.schema import Run
 from dmoa.study.bounds import Bound, bound, prepare
+from dmoa.study.engines import FINITE, choose, make_ready
 from dmoa.study.observation import Observation, count_prompts, observe
 from dmoa.study.pool import run_all
-from dmoa.study.replication import ENGINE, Job, Outcome, replicate
+from dmoa.study.replication import Job, Outcome, replicate
 from dmoa.study.results import NodeSummary, SimulationResult
 from dmoa.trace import Measures
 
@@ -25,23 +26,23 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
-POOL_TASKS_MIN = 100_000
+POOL_TASKS_MIN = {"simpy": 100_000, "compiled": 5_000_000}
 """Below this many expected tasks starting worker processes takes longer than the work."""
 
 REPLICATIONS_MAX = 1000
 """Replications at most where only the interval's width was asked for."""
-
-FINITE = ("burst", "trace")
-"""Arrival processes that end: their runs are measured whole, without a warm-up."""
 
 
 def simulate(
     scenario: Scenario | Setup,
     *,
     graph: nx.Graph[Any] | None = None,
+    engine: str = "auto",
+    totals: bool | None = None,
     workers: int | None = None,
     trace: Path | str | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> SimulationResult:
     """Simulate independent replications of a scenario and measure them.
 
@@ -53,10 +54,15 @@ def simulate(
     Args:
         scenario: a scenario, or a resolved one.
         graph: a networkx graph in place of the overlay that the scenario names.
+        engine: ``simpy``, ``compiled``, or ``auto``: compiled where it covers the scenario and is
+            worth it. The trace is the same.
+        totals: keep only totals of a run, so that memory does not grow with its length; None:
+            where the columns would be too large and no trace is asked for.
         workers: processes to use; None: all cores where the work is worth it.
         trace: file for the entries of replication 0; a name that holds ``{replication}`` is
             written for every replication.
         progress: called with the replications finished and to be done.
+        tell: called with what to tell the user before a wait.
 
     Raises:
         ScenarioError: the scenario does not fit its overlay, or the trace cannot be written.
@@ -70,17 +76,22 @@ def simulate(
     setup = prepare(scenario, graph)
     limit = bound(setup)
     run = setup.scenario.run
-    outcomes = _run(setup, range(run.replications), workers, trace, progress)
+    if trace is not None and totals is None:
+        totals = False
+    choice = choose(setup, engine, expected_tasks(setup), totals=totals)
+    make_ready(choice, tell)
+    jobs = _Jobs(setup, choice.engine, choice.totals, trace)
+    outcomes = _run(jobs, range(run.replications), workers, progress)
     seen = _seen(setup, outcomes)
     while _is_vague(run, seen):
         more = range(
             len(outcomes), min(2 * len(outcomes), run.replications_max or REPLICATIONS_MAX)
         )
-        outcomes += _run(setup, more, workers, trace, progress)
+        outcomes += _run(jobs, more, workers, progress)
         seen = _seen(setup, outcomes)
     tracks, measures = seen.tracks, seen.measures
     return SimulationResult(
-        engine=ENGINE,
+        engine=choice.engine,
         seed=run.seed,
         replications=len(outcomes),
         horizon_s=setup.horizon_s,
@@ -93,9 +104,9 @@ def simulate(
         prompts=count_prompts(tracks),
         digest=_digest(outcomes),
         stopped=seen.stopped,
-        notes=[*limit.notes, *_remarks(outcomes)],
+        notes=[*limit.notes, *filter(None, [choice.note]), *_remarks(outcomes)],
         setup=setup,
-        tracks=tracks,
+        kept=tracks,
     )
 
 
@@ -118,26 +129,33 @@ def _is_vague(run: Run, seen: Observation) -> bool:
     return seen.summary["sojourn_time_s"].relative_half_width > run.relative_half_width
 
 
+class _Jobs(NamedTuple):
+    """What all replications have in common."""
+
+    setup: Setup
+    engine: Literal["simpy", "compiled"]
+    totals: bool
+    trace: Path | str | None
+
+    def job(self, replication: int) -> Job:
+        """Describe one replication."""
+        seed, file = self.setup.scenario.run.seed, _trace_file(self.trace, replication)
+        return Job(self.setup, seed, replication, file, self.engine, self.totals)
+
+
 def _run(
-    setup: Setup,
-    replications: range,
-    workers: int | None,
-    trace: Path | str | None,
-    progress: Progress | None,
+    jobs: _Jobs, replications: range, workers: int | None, progress: Progress | None
 ) -> list[Outcome]:
-    run = setup.scenario.run
-    jobs = [
-        Job(setup, run.seed, replication, _trace_file(trace, replication))
-        for replication in replications
-    ]
     if workers is None:
-        workers = cores() if expected_tasks(setup) > POOL_TASKS_MIN else 1
+        worth_it = expected_tasks(jobs.setup) > POOL_TASKS_MIN[jobs.engine]
+        workers = cores() if worth_it else 1
     outcomes: dict[int, Outcome] = {}
-    for job, outcome in run_all(replicate, jobs, min(workers, len(jobs))):
+    each = [jobs.job(replication) for replication in replications]
+    for job, outcome in run_all(replicate, each, min(workers, len(each))):
         outcomes[job.replication] = outcome
         if progress is not None:
-            progress(len(outcomes), len(jobs))
-    return [outcomes[job.replication] for job in jobs]
+            progress(len(outcomes), len(each))
+    return [outcomes[replication] for replication in replications]
 
 
 def _trace_file(trace: Path | str | None, replication: int) -> Path | None:
@@ -172,11 +190,14 @@ def _by_node(setup: Setup, limit: Bound, measures: list[Measures]) -> list[NodeS
     ]
 
 
-def _digest(outcomes: list[Outcome]) -> str:
+def _digest(outcomes: list[Outcome]) -> str | None:
     """Give the digest of one replication; of several, the SHA-256 of their digests."""
-    if len(outcomes) == 1:
-        return outcomes[0].digest
-    return hashlib.sha256("".join(outcome.digest for outcome in outcomes).encode()).hexdigest()
+    digests = [outcome.digest for outcome in outcomes if outcome.digest is not None]
+    if len(digests) < len(outcomes):
+        return None
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
 
 
 def _remarks(outcomes: list[Outcome]) -> list[str]:

@@ -39,6 +39,7 @@ from dmoa.trace.statistics import (
     mser5,
     warm_up,
 )
+from dmoa.trace.totals import Moment, Totals
 from dmoa.trace.verdict import Verdict, growth_exponent, judge
 
 __all__ = [
@@ -57,10 +58,12 @@ __all__ = [
     "Links",
     "Measures",
     "Meter",
+    "Moment",
     "Prompts",
     "ReplayReport",
     "Steps",
     "Tasks",
+    "Totals",
     "TraceWriter",
     "Track",
     "Truncation",

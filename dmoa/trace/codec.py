@@ -99,7 +99,10 @@ class TraceWriter:
         # as an encode per entry, and the bytes are those of the entries one after another.
         count = len(entries)
         head = 1 if count < 16 else 3 if count < 65536 else 5
-        encoded = memoryview(self._encoder.encode(entries))[head:]
+        self.extend_encoded(memoryview(self._encoder.encode(entries))[head:])
+
+    def extend_encoded(self, encoded: memoryview) -> None:
+        """Take the next entries of the run, in order, as the MessagePack of one after another."""
         self._hash.update(encoded)
         if self._file is not None:
             try:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from dmoa.errors import ScenarioError
 from dmoa.trace.meter import Floats, Track
 from dmoa.trace.metrics import series
+from dmoa.trace.totals import Totals
 
 MSER_BATCH = 5
 """Values per batch in MSER-5."""
@@ -128,15 +129,21 @@ def mser5(values: ArrayLike) -> Truncation:
     return Truncation(cut * MSER_BATCH, cut <= count / 2)
 
 
-def warm_up(tracks: Sequence[Track]) -> tuple[float, bool]:
+def warm_up(tracks: Sequence[Track | Totals]) -> tuple[float, bool]:
     """Find the warm-up of replications of one run, in seconds, and whether it was found.
 
     MSER-5 on the number of unfinished prompts, averaged over the replications and the nodes, up
     to the end of the shortest. Where that is not stationary no window is better than the whole
-    run, so the warm-up is 0.
+    run, so the warm-up is 0. Of runs of which only totals are kept the warm-up is the first half.
     """
+    totals = [track for track in tracks if isinstance(track, Totals)]
+    if totals:
+        stationary = mser5([one.unfinished for one in totals]).stationary
+        return (totals[0].middle.time_s, True) if stationary else (0.0, False)
     grid_s = np.linspace(0, min(track.end_s for track in tracks), WARM_UP_CELLS + 1)
-    cut = mser5([series(track, "unfinished", grid_s) for track in tracks])
+    cut = mser5(
+        [series(track, "unfinished", grid_s) for track in tracks if isinstance(track, Track)]
+    )
     return (float(grid_s[cut.truncated]), True) if cut.stationary else (0.0, False)
 
 

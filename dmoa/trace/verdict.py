@@ -13,6 +13,7 @@ from dmoa.errors import ScenarioError
 from dmoa.trace.meter import ANSWERED, SERVED, Floats, Track
 from dmoa.trace.metrics import prompt_rows
 from dmoa.trace.statistics import Estimate, estimate, t_quantile
+from dmoa.trace.totals import Totals
 from dmoa.trace.windows import held_s, per_node, since_until
 
 CRITICAL_EXPONENT = 0.5
@@ -64,7 +65,7 @@ class Verdict:
     busiest: tuple[str, ...]
 
 
-def judge(tracks: Sequence[Track], arrivals_end_s: float | None = None) -> Verdict:
+def judge(tracks: Sequence[Track | Totals], arrivals_end_s: float | None = None) -> Verdict:
     """Judge by doubling the horizon whether replications of one run stay bounded.
 
     Let A(t) be a mean number present from 0 to t. If the number grows as t^β, then
@@ -147,7 +148,7 @@ def growth_exponent(half: Floats, whole: Floats, confidence: float = 0.95) -> Es
     count = len(half)
     below, above = float(half.mean()), float(whole.mean())
     exponent = log2(above / below) if below > 0 else nan
-    if count < 2:
+    if count < 2 or isnan(exponent):
         return Estimate(exponent, nan, nan)
     (v11, v12), (_, v22) = np.cov(half, whole) / count
     squared = t_quantile((1 + confidence) / 2, count - 1) ** 2
@@ -173,7 +174,9 @@ class _Look:
     answered: int
 
 
-def _look(track: Track, horizon_s: float) -> _Look:
+def _look(track: Track | Totals, horizon_s: float) -> _Look:
+    if isinstance(track, Totals):
+        return _look_at_totals(track)
     steps, prompts, half_s = track.steps, track.prompts, horizon_s / 2
     present = steps.waiting + steps.serving
     weights = [
@@ -191,6 +194,21 @@ def _look(track: Track, horizon_s: float) -> _Look:
         ramp_s=_ramp_s(track),
         arrived=int((prompts.arrived_s <= horizon_s).sum()),
         answered=int(((prompts.outcome == ANSWERED) & (prompts.ended_s <= horizon_s)).sum()),
+    )
+
+
+def _look_at_totals(totals: Totals) -> _Look:
+    middle, end = totals.middle, totals.end
+    moments = (middle, end)
+    means = [(one.waiting_s + one.serving_s) / one.time_s for one in moments]
+    unfinished = [float(one.unfinished_s.sum()) / one.time_s for one in moments]
+    return _Look(
+        tasks=np.array([*means, middle.present, end.present], float),
+        prompts=np.array([*unfinished, middle.unfinished, end.unfinished], float),
+        busy=end.busy_s / end.time_s,
+        ramp_s=totals.ramp_s,
+        arrived=end.arrived,
+        answered=end.answered,
     )
 
 

@@ -19,14 +19,10 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 import httpx
-from _live import Cluster, cluster, dmoa
+from _live import Cluster, cluster, dmoa, question
 
 from dmoa.core.streams import derive, uniform
 
-SUBJECTS = (
-    "a lighthouse", "an old clock", "the first snow", "a lost letter", "two rival bakers",
-    "a night train", "an orchard", "a broken bridge", "a travelling circus", "the harbour",
-)  # fmt: skip
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -62,12 +58,6 @@ def recorded(
         if at_s > window_s:
             return Load(tuple(times), prompt_tokens, response_tokens)
         times.append(at_s)
-
-
-def question(place: int) -> str:
-    """Write a question whose answer does not end early, with a beginning of its own."""
-    subject = SUBJECTS[place % len(SUBJECTS)]
-    return f"{1000 + place}. Tell me a very long story about {subject}, with many details."
 
 
 @contextmanager

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from _common import Column, Experiment, begin, panels
-from _live import lengths
-from load import Load, live_traces, question, recorded
+from _live import lengths, question
+from load import Load, live_traces, recorded
 
 import dmoa as library
 from dmoa.live.calibration import Calibration, calibrate
@@ -23,7 +23,7 @@ from dmoa.plot import style
 from dmoa.study import MeasuredResult, measure_traces
 
 SLOTS, RESPONSE_TOKENS = 4, 24
-SHARES, OVERLOAD, OVERLOAD_RUNS = (0.3, 0.5, 0.7), 1.6, 2
+SHARES, OVERLOAD, OVERLOAD_RUNS = (0.3, 0.5, 0.7), 1.6, 3
 #: A verdict needs runs of a hundred times the time of a prompt alone, and real boxes may be slower.
 OVERLOAD_PROMPTS = 130
 PORT = 7601
@@ -61,6 +61,7 @@ def scenario_values(shape: Shape, speed: Mapping[str, Any]) -> dict[str, Any]:
         "overlay.nodes": shape.nodes,
         "plan.layers": 1,
         "plan.proposers": shape.proposers,
+        "plan.overlap": True,
         # Deadlines are for failures: here nobody fails, and an overloaded node is to be seen as it
         # is.
         "plan.patience": 1000.0,

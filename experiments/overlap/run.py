@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from _common import Column, Experiment, begin, panels
-from _live import Cluster, cluster, dmoa, lengths, taking_turns
+from _live import Cluster, cluster, dmoa, lengths, question, taking_turns
 
 import dmoa as library
 from dmoa.core import ServiceEnded, StartService
@@ -23,18 +23,11 @@ from dmoa.gateway.client import Client, Finished, Joined, Piece, Proposed
 from dmoa.plot import style
 from dmoa.trace.codec import read_trace
 
-SUBJECTS = (
-    "a lighthouse", "an old clock", "the first snow", "a lost letter", "two rival bakers",
-    "a night train", "an orchard", "a broken bridge", "a travelling circus", "the harbour",
-    "a retired pilot", "a stolen painting",
-)  # fmt: skip
+#: After so many questions of a case one is put beside another.
+BESIDE = 2
 CASES = (("slow", "one node half as fast"), ("equal", "three equal nodes"))
-#: Three turns: each node that is as fast as most has two of them, the slow one has one. No turn has
-#: more than two nodes, so two cores are enough and none slows another down.
-TURNS = {
-    "slow": (("0", "2"), ("0", "1"), ("1",)),
-    "equal": (("0", "2"), ("0", "1"), ("1", "2")),
-}
+#: Each node has its turns alone, so that none slows another down; the slow one has half as many.
+TURNS = {"slow": ("0", "1", "0", "1", "2"), "equal": ("0", "1", "2")}
 COLUMNS = (
     Column("case", "nodes"),
     Column("overlap", "overlap"),
@@ -106,16 +99,6 @@ def ask_beside(url: str, question: str, tokens: int, after_s: float) -> float:
     return took_s
 
 
-def questions(count: int, case: str) -> list[str]:
-    """Write questions whose answers do not end early, each with a beginning of its own."""
-    subjects = (SUBJECTS[i % len(SUBJECTS)] for i in range(count))
-    return [
-        f"{place}. {subject.capitalize()} ({case}): tell me a very long story about it, with many "
-        "details."
-        for place, subject in enumerate(subjects, 1)
-    ]
-
-
 def simulated_s(
     experiment: Experiment,
     speeds: Mapping[str, float],
@@ -148,22 +131,21 @@ def _aggregations(file: Path) -> Iterator[float]:
 
 
 def measure(
-    clusters: Mapping[bool, Cluster], case: str, asked: Sequence[str], tokens: int
+    clusters: Mapping[bool, Cluster], case: str, places: Sequence[int], tokens: int
 ) -> tuple[dict[bool, list[Timing]], dict[bool, list[float]]]:
     """Put every question to both clusters, taking turns; then one beside another task."""
     timings: dict[bool, list[Timing]] = {True: [], False: []}
     others: dict[bool, list[float]] = {True: [], False: []}
-    for place, question in enumerate(asked):
+    for place in places:
         for overlap in (True, False) if place % 2 else (False, True):
             network = clusters[overlap]
-            turns = [[network.pids[name] for name in turn] for turn in TURNS[case]]
-            with taking_turns(turns):
-                timing = ask(network.urls["0"], question, tokens)
+            with taking_turns([[network.pids[name]] for name in TURNS[case]]):
+                timing = ask(network.urls["0"], question(place), tokens)
                 timings[overlap].append(timing)
-                if place < 2:
+                if place - places[0] < BESIDE:
                     # Its own proposal has ended, and with overlap the node reads ahead.
                     wait_s = timing.proposals_s * 0.75
-                    text = f"Once more. {question}"
+                    text = question(2 * len(places) + place)
                     others[overlap].append(ask_beside(network.urls["0"], text, tokens, wait_s))
     return timings, others
 
@@ -174,8 +156,7 @@ def main() -> None:
     count, tokens = experiment.choose(6, 1), experiment.choose(100, 16)
     rounds = experiment.choose(5, 3)
     speed = dmoa("calibrate", "--threads", "1", "--slots", "1", "--repeats", str(rounds), "--force")
-    question = questions(count, CASES[0][0])[0]
-    prompt_tokens, instruction_tokens = lengths(question, 3, speed["known_tokens"])
+    prompt_tokens, instruction_tokens = lengths(question(0), 3, speed["known_tokens"])
     values = {
         **speed["scenario"],
         "tokens.prompt_tokens": prompt_tokens,
@@ -192,9 +173,9 @@ def main() -> None:
             )
             for overlap, port in ((False, 7551), (True, 7561))
         }
-        for case, title in CASES:
-            asked = questions(count, case)
-            rows += compare(experiment, clusters, (case, title), asked, tokens, values)
+        for number, case in enumerate(CASES):
+            places = range(number * count, (number + 1) * count)
+            rows += compare(experiment, clusters, case, places, tokens, values)
     experiment.write_table(COLUMNS, rows)
     draw(experiment, rows)
     experiment.end()
@@ -204,13 +185,14 @@ def compare(
     experiment: Experiment,
     clusters: Mapping[bool, Cluster],
     case: tuple[str, str],
-    asked: Sequence[str],
+    places: Sequence[int],
     tokens: int,
     values: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """Give the two rows of one case: without and with overlap."""
-    timings, others = measure(clusters, case[0], asked, tokens)
-    shares = {name: sum(name in turn for turn in TURNS[case[0]]) / 3 for name in ("0", "1", "2")}
+    timings, others = measure(clusters, case[0], places, tokens)
+    turns = TURNS[case[0]]
+    shares = {name: turns.count(name) / len(turns) for name in sorted(set(turns))}
     rows: list[dict[str, Any]] = []
     for overlap in (False, True):
         first = sorted(timing.first_token_s for timing in timings[overlap])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Never
 
 import pytest
 
@@ -180,7 +180,7 @@ class TestEnds:
 
     def test_a_caller_that_does_not_wait(self, engine: Llama, watch: Watch) -> None:
         class Interrupted(Cancellation):
-            def notify(self, _function: object) -> None:
+            def notifying(self, _function: object) -> Never:
                 raise KeyboardInterrupt
 
         left = Asked(engine, PROMPTS[0])
@@ -326,6 +326,7 @@ class TestRoom:
             watch = Watch(engine, monkeypatch)
             with watch.held():
                 first = Asked(engine, PROMPTS[0], max_tokens=8).start()
+                assert watch.reached.wait(DEADLINE_S)  # it is at work
                 scored, scoring = _score(engine, LONG[:1000])
                 later = Asked(engine, PROMPTS[1], max_tokens=150, grammar=LETTERS).start()
             later.result()

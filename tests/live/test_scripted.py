@@ -108,11 +108,20 @@ def test_as_many_at_once_as_it_has_slots() -> None:
 def test_who_asks_about_a_cancellation_late_is_told_at_once() -> None:
     told: list[str] = []
     cancelled = Cancellation()
-    cancelled.notify(lambda: told.append("early"))
-    cancelled.set()
-    cancelled.notify(lambda: told.append("late"))
-    cancelled.set()
+    with cancelled.notifying(lambda: told.append("early")):
+        cancelled.set()
+    with cancelled.notifying(lambda: told.append("late")):
+        cancelled.set()
     assert told == ["early", "late"]
+
+
+def test_who_does_not_wait_any_more_is_not_told_of_a_cancellation() -> None:
+    told: list[str] = []
+    cancelled = Cancellation()
+    with cancelled.notifying(lambda: told.append("over")):
+        pass
+    cancelled.set()
+    assert told == []
 
 
 def test_it_takes_the_service_time_it_is_told() -> None:

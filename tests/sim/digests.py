@@ -9,7 +9,7 @@ from dmoa.study import simulate
 from tests.sim.kinds import KINDS, karate, kind
 
 
-def digests() -> dict[str, str]:
+def digests() -> dict[str, str | None]:
     """Simulate each kind in this process."""
     found = {name: simulate(kind(name), workers=1).digest for name in KINDS}
     return {**found, "karate": simulate(karate(), workers=1).digest}

@@ -14,7 +14,7 @@ import pytest
 from dmoa.errors import InvariantError, ScenarioError
 from dmoa.study import SimulationResult, expected_tasks, load_track, prepare, simulate, simulation
 from dmoa.study.replication import Job, Outcome, replicate
-from dmoa.trace import measure
+from dmoa.trace import Track, measure
 from tests.sim.kinds import KINDS, kind
 from tests.sim.runs import run, scenario
 
@@ -133,6 +133,7 @@ def test_ignored_messages_are_said():
 def test_a_track_that_breaks_littles_law_fails_the_study(monkeypatch: pytest.MonkeyPatch):
     def corrupted(job: Job) -> Outcome:
         outcome = replicate(job)
+        assert isinstance(outcome.track, Track)
         prompts = outcome.track.prompts
         late = replace(prompts, ended_s=prompts.ended_s + 1.0)
         return replace(outcome, track=replace(outcome.track, prompts=late))
@@ -192,7 +193,7 @@ def test_all_cores_are_used_where_the_work_is_worth_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(simulation, "cores", lambda: 64)
     made = scenario("ring", **{"run.horizon_s": 30, "run.replications": 3})
     simulate(made)
-    monkeypatch.setattr(simulation, "POOL_TASKS_MIN", 0)
+    monkeypatch.setattr(simulation, "POOL_TASKS_MIN", {"simpy": 0, "compiled": 0})
     simulate(made)
     simulate(made, workers=2)
     assert asked == [1, 3, 2]

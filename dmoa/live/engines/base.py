@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Literal, Protocol
 
 import msgspec
@@ -22,8 +23,8 @@ class Cancellation(threading.Event):
     """Tells whoever serves a task that nobody waits for it any more.
 
     >>> cancelled = Cancellation()
-    >>> cancelled.notify(lambda: print("stop"))
-    >>> cancelled.set()
+    >>> with cancelled.notifying(lambda: print("stop")):
+    ...     cancelled.set()
     stop
     """
 
@@ -32,13 +33,24 @@ class Cancellation(threading.Event):
         self._notify: list[Callable[[], None]] = []
         self._guard = threading.Lock()
 
-    def notify(self, function: Callable[[], None]) -> None:
-        """Have a function called once this is set; at once if it is."""
+    @contextmanager
+    def notifying(self, function: Callable[[], None]) -> Iterator[None]:
+        """Have a function called once this is set; at once if it is, and not afterwards.
+
+        What is served usually knows its cancellation: were the function kept, each would keep the
+        other in memory.
+        """
         with self._guard:
-            if not self.is_set():
+            late = self.is_set()
+            if not late:
                 self._notify.append(function)
-                return
-        function()
+        if late:
+            function()
+        try:
+            yield
+        finally:
+            with self._guard, suppress(ValueError):  # it was told
+                self._notify.remove(function)
 
     def set(self) -> None:
         """Set it, and tell everybody."""

@@ -76,8 +76,8 @@ class Batching:
             if self._reading_ahead:
                 self._context.abort()
             self._condition.notify()
-        job.cancelled.notify(lambda: self._hear_cancelled(job))
-        job.ended.wait()
+        with job.cancelled.notifying(lambda: self._hear_cancelled(job)):
+            job.ended.wait()
         if job.error is not None:
             raise job.error
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmoa.errors import EngineError, ScenarioError
-from dmoa.live.engines.llama_library import library, listen, reason
+from dmoa.live.engines.llama_library import array_of, library, listen, reason
 from dmoa.live.engines.llama_sampler import Sampler, Sampling
 
 BATCH_TOKENS = 128
@@ -92,8 +92,9 @@ class Model:
     def tokenize(self, text: str, *, control: bool = True) -> list[int]:
         """Give the tokens of a text; with ``control``, what reads like a control token is one."""
         data = text.encode("utf-8", "replace")
-        room = len(data) + 16  # no token is shorter than a byte
-        tokens = (self.lib.llama_token * room)()
+        # No token is shorter than a byte. Powers of two: few lengths need few classes.
+        room = 1 << (len(data) + 16).bit_length()
+        tokens = array_of(self.lib.llama_token, room)()
         count = self.lib.llama_tokenize(
             self._vocabulary,
             data,
@@ -119,10 +120,10 @@ class Model:
         """Give the bytes that a token stands for; possibly a part of a character."""
         size = _PIECE_BYTES
         while True:
-            buffer = ctypes.create_string_buffer(size)
+            buffer = array_of(ctypes.c_char, size)()
             found = self.lib.llama_token_to_piece(self._vocabulary, token, buffer, size, 0, _NO)
             if found >= 0:
-                return buffer.raw[:found]
+                return bytes(buffer.raw[:found])
             size = -found
 
     def context(self, cells: int, threads: int, *, sequences: int, outputs: int) -> Context:
@@ -187,6 +188,17 @@ class Model:
     def close(self) -> None:
         """Give the memory back; contexts go first."""
         self.lib.llama_model_free(self._model)
+
+
+def _floats(pointer: Any, count: int) -> NDArray[np.float32]:
+    """Look at C's numbers as an array.
+
+    Without `ctypes.cast`, which numpy would use: its result and its argument keep each other in
+    memory until cycles are collected, and this is called for every token.
+    """
+    address = ctypes.addressof(pointer.contents)
+    numbers = memoryview(array_of(ctypes.c_float, count).from_address(address))
+    return np.frombuffer(numbers, np.float32)
 
 
 class Part(NamedTuple):
@@ -268,13 +280,13 @@ class Context:
     def logits(self, place: int) -> NDArray[np.float32]:
         """Give the scores of all words after a token; valid until the next computation."""
         found = self._lib.llama_get_logits_ith(self._context, place)
-        return np.ctypeslib.as_array(found, shape=(self._model.words,))
+        return _floats(found, self._model.words)
 
     def states(self, count: int) -> NDArray[np.float32]:
         """Give the hidden states of the first tokens of the batch, ``(count, width)``."""
         width = self._model.width
         rows = [self._lib.llama_get_embeddings_ith(self._context, place) for place in range(count)]
-        return np.stack([np.ctypeslib.as_array(row, shape=(width,)) for row in rows])
+        return np.stack([_floats(row, width) for row in rows])
 
     def close(self) -> None:
         """Give the memory back."""

@@ -9,6 +9,7 @@ import ctypes
 import importlib
 import logging
 import threading
+from functools import lru_cache
 from typing import Any
 
 from dmoa.errors import ScenarioError
@@ -62,6 +63,16 @@ def _hear(level: int, text: bytes, _data: object) -> None:
         _said.append(line)
     if line:
         _log.debug("%s", line)
+
+
+@lru_cache(maxsize=64)
+def array_of(kind: Any, length: int) -> Any:
+    """Give the class of C's arrays of a length, kept: ctypes makes classes that outlive their use.
+
+    >>> ctypes.sizeof(array_of(ctypes.c_float, 3))
+    12
+    """
+    return kind * length
 
 
 def listen() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmoa.errors import EngineError
+from dmoa.live.engines.llama_library import array_of
 
 if TYPE_CHECKING:
     from dmoa.live.engines.llama_binding import Context, Model
@@ -87,9 +88,9 @@ class Sampler:
         table = np.zeros(words, dtype=kinds)
         table["id"] = np.arange(words)
         table["logit"] = logits
-        array = lib.llama_token_data_array(
-            data=table.ctypes.data_as(lib.llama_token_data_p), size=words, selected=-1, sorted=False
-        )
+        # Not `data_as`, whose result and argument would keep each other, and megabytes, in memory.
+        data = array_of(lib.llama_token_data, words).from_buffer(table.data)
+        array = lib.llama_token_data_array(data=data, size=words, selected=-1, sorted=False)
         lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
         if not np.isfinite(table["logit"]).any():
             raise EngineError("the grammar allows nothing that this model could write next")

@@ -120,8 +120,8 @@ class Server:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and the attempts with it
                 loop.call_soon_threadsafe(attempts.cancel)
 
-        cancelled.notify(cancel)
-        await asyncio.wait([attempts], timeout=self._timeout_s)
+        with cancelled.notifying(cancel):
+            await asyncio.wait([attempts], timeout=self._timeout_s)
         if attempts.done():
             if not attempts.cancelled():
                 attempts.result()
