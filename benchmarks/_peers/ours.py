@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, lru_cache
-from importlib.util import find_spec
 from itertools import count
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from dmoa.core import Content, TaskId
 from dmoa.scenario import Scenario, Setup
 from dmoa.scenario.nodes import build_nodes, run_key
 from dmoa.sim import Simulation, World, build_world
+from dmoa.sim.compiled.coverage import INSTALL, trouble
 from dmoa.study import prepare
 from dmoa.trace import UNFINISHED, Meter, Track, measure
 
@@ -98,10 +98,8 @@ def study(
 ) -> tuple[dmoa.SimulationResult, float]:
     """Call `dmoa.simulate` for one replication; return its result and the time that it took."""
     given = scenario(network, horizon_s, seed)
-    # A dmoa without the compiled engine has no choice of engines.
-    choice = {"engine": engine} if find_spec("dmoa.sim.compiled") else {}
     began = time.process_time()
-    result = dmoa.simulate(given, workers=1, **choice)
+    result = dmoa.simulate(given, workers=1, engine=engine)
     return result, time.process_time() - began
 
 
@@ -130,7 +128,7 @@ def compiled_whole(network: Network, horizon_s: float, seed: int) -> Run:
 
 def kernel(network: Network, horizon_s: float, seed: int) -> Run:
     """Run the compiled kernel."""
-    from dmoa.sim.compiled.run import Run as Kernel
+    from dmoa.sim.compiled.run import Run as Kernel  # numba may not be there
 
     made = Kernel(resolved(network, horizon_s), run_key(seed, 0), records=False, sink=None)
     began = time.process_time()
@@ -147,11 +145,7 @@ def load_kernel() -> None:
     Raises:
         UnavailableError: it cannot be loaded here.
     """
-    try:
-        from dmoa.sim.compiled.coverage import trouble
-    except ModuleNotFoundError:
-        raise UnavailableError("not available: dmoa has no compiled engine here") from None
     problem = trouble()
     if problem is not None:
-        raise UnavailableError(f"not available: {problem}")
+        raise UnavailableError(f"not available: {problem}; {INSTALL}")
     kernel(Network(0, NODES_MIN), 1.0, 1)
