@@ -37,6 +37,7 @@ def command(scenario: Scenario, *, as_json: bool) -> None:
 
 def _show(setup: Setup, limit: Bound) -> None:
     from dmoa.cli import tables
+    from dmoa.study.bounds import NODES_LISTED_MAX
 
     out = console()
     out.print(tables.title(setup), style="bold", soft_wrap=True)
@@ -58,7 +59,7 @@ def _show(setup: Setup, limit: Bound) -> None:
     out.print(table)
     if limit.hosts:
         out.print(_hosts_table(limit))
-    if more := tables.more_nodes(len(limit.nodes)):
+    if more := tables.more_nodes(len(limit.nodes), NODES_LISTED_MAX):
         out.print(more)
     tables.print_notes(out, limit.notes)
 

@@ -1,4 +1,4 @@
-"""`dmoa sweep`: every point of a grid, on all cores, resumable."""
+"""`dmoa sweep`: every point of a grid, on all cores or on a cluster, resumable."""
 
 from __future__ import annotations
 
@@ -47,6 +47,12 @@ HEADINGS = {"plan.layers": "M", "plan.proposers": "k", "arrivals.arrival_rate_hz
     "--figure", metavar="FILE", help="Draw stability curves: .png, .svg, without ending both."
 )
 @options.workers_option
+@rich_click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Dask scheduler whose workers simulate the points, such as tcp://host:8786; it needs "
+    "`pip install 'dmoa[dask]'` on all machines.",
+)
 @options.json_option
 @click.pass_context
 def command(
@@ -58,12 +64,13 @@ def command(
     csv: str | None,
     figure: str | None,
     workers: int | None,
+    scheduler: str | None,
     as_json: bool,
 ) -> None:
-    """Simulate every point of a grid, on all cores.
+    """Simulate every point of a grid, on all cores or on a cluster.
 
-    Each point is kept as it finishes: after Ctrl-C or a kill, the same command goes on with what
-    is missing. A point that does not fit its overlay is reported with its error, and the exit
+    Points are kept as they finish: after Ctrl-C or a kill, the same command goes on with what is
+    missing. A point that does not fit its overlay is reported with its error, and the exit
     code is then 2.
 
     Example: dmoa sweep ring --grid arrivals.arrival_rate_hz=0.02:0.24:12 --grid plan.proposers=1,2
@@ -77,7 +84,14 @@ def command(
     grid = study.parse_grids(grids)
     try:
         with progress_bar("points") as progress:
-            result = study.sweep(scenario, grid, store=store, workers=workers, progress=progress)
+            result = study.sweep(
+                scenario,
+                grid,
+                store=store,
+                workers=workers,
+                scheduler=scheduler,
+                progress=progress,
+            )
     except KeyboardInterrupt:
         _say_how_to_resume(store, ctx.obj)
         ctx.exit(INTERRUPTED)

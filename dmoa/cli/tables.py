@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from dmoa.cli.output import number
@@ -116,13 +117,19 @@ def busiest(offered_load: Sequence[float]) -> list[int]:
     nodes = range(len(offered_load))
     if len(nodes) <= NODES_SHOWN_MAX:
         return list(nodes)
-    return sorted(nodes, key=lambda node: -round(offered_load[node], 9))[:NODES_SHOWN_MAX]
+    return nlargest(NODES_SHOWN_MAX, nodes, key=lambda node: round(offered_load[node], 9))
 
 
-def more_nodes(count: int) -> str:
-    """Say how many nodes a table leaves out; nothing if it shows all."""
+def more_nodes(count: int, listed: int | None = None) -> str:
+    """Say how many nodes a table leaves out; nothing if it shows all.
+
+    Args:
+        count: nodes in all.
+        listed: nodes in the JSON object; None: all.
+    """
     hidden = count - NODES_SHOWN_MAX
-    return f"… and {hidden:,} more nodes with less load; --json gives all" if hidden > 0 else ""
+    given = "all" if listed is None or count <= listed else f"the {listed:,} busiest"
+    return f"… and {hidden:,} more nodes with less load; --json gives {given}" if hidden > 0 else ""
 
 
 def print_notes(console: Console, notes: Sequence[str]) -> None:

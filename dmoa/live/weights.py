@@ -19,17 +19,15 @@ def resolve_weights(scenario: Scenario) -> Setup:
     plan = scenario.plan
     if plan.selection == "uniform" or isinstance(plan.weights, dict):
         return resolve(scenario)
-    import numpy as np  # imported here: nodes that choose uniformly need no linear program
+    # Imported here: nodes that choose uniformly need no linear program.
+    import numpy as np
 
     from dmoa import theory
 
     alike = resolve(with_values(scenario, {"plan.selection": "uniform"}))
-    adjacency = np.zeros((len(alike.names), len(alike.names)), dtype=bool)
-    for index, peers in enumerate(alike.peers):
-        adjacency[index, list(peers)] = True
     times = stage_times(alike)
     inclusion = theory.best_inclusion(
-        adjacency,
+        alike.matrix(),
         np.array(alike.arrival_rate_hz),
         plan.proposers,
         times.full_s,

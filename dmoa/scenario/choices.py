@@ -39,6 +39,7 @@ GENERATED: Final[dict[str, Keys]] = {
     "watts-strogatz": {"nodes": 8, "neighbours": 4, "probability": 0.1, "seed": 1},
     "barabasi-albert": {"nodes": 8, "attachments": 2, "seed": 1},
     "geometric": {"nodes": 8, "radius": 0.5, "seed": 1},
+    "hierarchy": {"nodes": 8, "branching": 3, "attachments": 2, "seed": 1},
 }
 
 #: What ``overlay.topology`` says when the overlay was given as a graph from Python.

@@ -1,18 +1,18 @@
-"""Overlays by name: networkx generators with their parameters and a seed of their own."""
+"""Overlays by name, from their parameters and a seed of their own, as arrays of edges."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import numpy as np
 
 from dmoa.errors import ScenarioError
+from dmoa.scenario import random_overlays
+from dmoa.scenario.random_overlays import Drawn
 from dmoa.scenario.schema import Overlay
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 _GRID_NODES = 16
 _EDGES_MAX = 20_000_000
+#: Pairs of nodes of an erdos-renyi overlay: each takes a draw, all of them half a minute.
+_DRAWS_MAX = 5_000_000_000
 
 
 def grid_shape(
@@ -61,24 +61,38 @@ def _refuse(problem: str, key: str, given: object, remedy: str) -> None:
     raise ScenarioError(problem, path=f"overlay.{key}", given=given, remedy=remedy)
 
 
-def _grid(overlay: Overlay, *, torus: bool) -> nx.Graph[Any]:
-    import networkx as nx  # imported here: it takes longer than the whole command line
+def _grid(overlay: Overlay, *, torus: bool) -> Drawn:
+    rows, columns = grid_shape(overlay.nodes, overlay.rows, overlay.columns, overlay.topology)
+    nodes = np.arange(rows * columns)
+    places = nodes.reshape(rows, columns)
+    joined = [(places[:-1], places[1:]), (places[:, :-1], places[:, 1:])]
+    # A row or column of two is closed already.
+    if torus and rows > 2:
+        joined.append((places[0], places[-1]))
+    if torus and columns > 2:
+        joined.append((places[:, 0], places[:, -1]))
+    pairs = [np.column_stack([one.ravel(), other.ravel()]) for one, other in joined]
+    row, column = np.divmod(nodes, columns)
+    positions = np.column_stack([column, -row]).astype(np.float64)
+    return Drawn(nodes.size, np.concatenate(pairs), positions)
 
-    shape = grid_shape(overlay.nodes, overlay.rows, overlay.columns, overlay.topology)
-    graph = nx.grid_2d_graph(*shape, periodic=torus)
-    for row, column in graph.nodes:
-        graph.nodes[row, column]["pos"] = (float(column), float(-row))
-    return nx.convert_node_labels_to_integers(graph)
 
-
-def _random_regular(overlay: Overlay) -> nx.Graph[Any]:
-    import networkx as nx  # imported here: it takes longer than the whole command line
-
-    made = nx.random_regular_graph(overlay.degree, overlay.nodes, seed=overlay.seed)
-    # Its nodes come in the order of its edges; ours are numbered in order.
-    graph: nx.Graph[Any] = nx.empty_graph(overlay.nodes)
-    graph.add_edges_from(sorted(made.edges))
-    return graph
+def _regular(topology: str, nodes: int, branching: int) -> Drawn:
+    """Generate an overlay whose edges follow from a rule."""
+    node = np.arange(1, nodes)
+    match topology:
+        case "star":
+            before = np.zeros_like(node)
+        case "tree":
+            before = (node - 1) // branching
+        case "complete":
+            before, node = np.triu_indices(nodes, 1)
+        case _:  # a path, and a ring but for its last edge; a ring of two has none
+            before = node - 1
+    pairs = np.column_stack([before, node])
+    if topology == "ring" and nodes > 2:
+        pairs = np.concatenate([pairs, [[nodes - 1, 0]]])
+    return Drawn(nodes, pairs)
 
 
 def _check_random(overlay: Overlay) -> None:
@@ -101,6 +115,24 @@ def _check_random(overlay: Overlay) -> None:
         )
 
 
+def _check_size(overlay: Overlay) -> None:
+    nodes = overlay.nodes or 0
+    if _edges(overlay) > _EDGES_MAX:
+        _refuse(
+            f"would have more than {_EDGES_MAX:,} edges",
+            "nodes",
+            overlay.nodes,
+            "give fewer nodes or edges",
+        )
+    if overlay.topology == "erdos-renyi" and nodes * (nodes - 1) // 2 > _DRAWS_MAX:
+        _refuse(
+            f"has more than {_DRAWS_MAX:,} pairs of nodes to draw for",
+            "nodes",
+            overlay.nodes,
+            "give at most 100,000, or choose 'random-regular' or 'watts-strogatz'",
+        )
+
+
 def _edges(overlay: Overlay) -> float:
     """Expected number of edges, before anything is built."""
     nodes = overlay.nodes or 0
@@ -117,47 +149,44 @@ def _edges(overlay: Overlay) -> float:
             return float(nodes * per_node)
 
 
-def generate(overlay: Overlay) -> nx.Graph[Any]:
-    """Generate a named overlay; the same overlay gives the same graph.
+def generate(overlay: Overlay) -> Drawn:
+    """Generate a named overlay; the same overlay gives the same edges.
 
     Args:
         overlay: With every key of its topology filled in, as the parser leaves it.
 
     Returns:
-        A graph whose nodes are 0 to n-1. A star of n nodes has its hub at 0.
+        Edges between nodes 0 to n-1. A star of n nodes has its hub at 0.
 
     Raises:
         ScenarioError: The parameters do not fit each other.
 
     >>> from dmoa.scenario.parse import from_dict
-    >>> generate(from_dict({"overlay": {"topology": "star", "nodes": 5}}).overlay).degree(0)
-    4
+    >>> generate(from_dict({"overlay": {"topology": "star", "nodes": 3}}).overlay).pairs.tolist()
+    [[0, 1], [0, 2]]
     """
-    import networkx as nx  # imported here: it takes longer than the whole command line
-
     _check_random(overlay)
-    if _edges(overlay) > _EDGES_MAX:
-        _refuse(
-            f"would have more than {_EDGES_MAX:,} edges",
-            "nodes",
-            overlay.nodes,
-            "give fewer nodes or edges",
-        )
-    nodes, seed = overlay.nodes, overlay.seed
-    makers: dict[str, Callable[[], nx.Graph[Any]]] = {
-        "ring": lambda: nx.cycle_graph(nodes),
-        "path": lambda: nx.path_graph(nodes),
-        "star": lambda: nx.star_graph((nodes or 0) - 1),
-        "complete": lambda: nx.complete_graph(nodes),
-        "grid": lambda: _grid(overlay, torus=False),
-        "torus": lambda: _grid(overlay, torus=True),
-        "tree": lambda: nx.full_rary_tree(overlay.branching, nodes),
-        "random-regular": lambda: _random_regular(overlay),
-        "erdos-renyi": lambda: nx.gnp_random_graph(nodes, overlay.probability, seed=seed),
-        "watts-strogatz": lambda: nx.watts_strogatz_graph(
-            nodes, overlay.neighbours, overlay.probability, seed=seed
-        ),
-        "barabasi-albert": lambda: nx.barabasi_albert_graph(nodes, overlay.attachments, seed=seed),
-        "geometric": lambda: nx.random_geometric_graph(nodes, overlay.radius, seed=seed),
-    }
-    return makers[overlay.topology]()
+    _check_size(overlay)
+    nodes, seed = overlay.nodes or 0, overlay.seed or 0
+    chance, attachments = overlay.probability or 0.0, overlay.attachments or 0
+    match overlay.topology:
+        case "grid" | "torus":
+            return _grid(overlay, torus=overlay.topology == "torus")
+        case "random-regular":
+            return random_overlays.random_regular(nodes, overlay.degree or 0, seed)
+        case "erdos-renyi" if 0 < chance < 1:
+            return random_overlays.erdos_renyi(nodes, chance, seed)
+        case "erdos-renyi":
+            return _regular("complete", nodes if chance else 0, 1)._replace(nodes=nodes)
+        case "watts-strogatz" if overlay.neighbours == nodes:
+            return _regular("complete", nodes, 1)
+        case "watts-strogatz":
+            return random_overlays.watts_strogatz(nodes, overlay.neighbours or 0, chance, seed)
+        case "barabasi-albert":
+            return random_overlays.barabasi_albert(nodes, attachments, seed)
+        case "geometric":
+            return random_overlays.geometric(nodes, overlay.radius or 0.0, seed)
+        case "hierarchy":
+            return random_overlays.hierarchy(nodes, overlay.branching or 1, attachments, seed)
+        case _:
+            return _regular(overlay.topology, nodes, overlay.branching or 1)

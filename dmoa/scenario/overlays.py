@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario.choices import GENERATED, GRAPH
-from dmoa.scenario.generators import generate
 from dmoa.scenario.overlay_files import read_overlay
 from dmoa.scenario.ready import ready_file, ready_overlays
 from dmoa.scenario.schema import NODES_MAX, Overlay
 
 if TYPE_CHECKING:
     import networkx as nx
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dmoa.scenario.rows import Peers
 
 _LISTED_MAX = 5
 
@@ -30,7 +34,7 @@ class Neighbours:
     """
 
     names: tuple[str, ...]
-    peers: tuple[tuple[int, ...], ...]
+    peers: Peers
     positions: tuple[tuple[float, float], ...] | None
     notes: tuple[str, ...]
 
@@ -52,7 +56,7 @@ def build_overlay(overlay: Overlay, graph: nx.Graph[Any] | None = None) -> Neigh
         return plain_overlay(graph)
     name = overlay.topology
     if name in GENERATED:
-        return plain_overlay(generate(overlay))
+        return _generated(overlay)
     if name in ready_overlays():
         return plain_overlay(read_overlay(ready_file(name)))
     if name == GRAPH:
@@ -73,37 +77,6 @@ def some(names: list[str]) -> str:
     """
     more = f" and {len(names) - _LISTED_MAX} more" if len(names) > _LISTED_MAX else ""
     return ", ".join(names[:_LISTED_MAX]) + more
-
-
-def _position(attributes: dict[str, Any]) -> tuple[float, float] | None:
-    place = (attributes.get("longitude"), attributes.get("latitude"))
-    pair: Any = attributes.get("pos", place)
-    try:
-        x, y = map(float, pair)
-    except (TypeError, ValueError):
-        return None
-    return (x, y) if abs(x) + abs(y) < float("inf") else None
-
-
-def _components(peers: list[set[int]]) -> int:
-    """Count the parts of the overlay that no edge joins, whatever its direction."""
-    both: list[set[int]] = [set(own) for own in peers]
-    for node, own in enumerate(peers):
-        for peer in own:
-            both[peer].add(node)
-    seen = [False] * len(peers)
-    parts = 0
-    for start in range(len(peers)):
-        if seen[start]:
-            continue
-        parts += 1
-        seen[start], stack = True, [start]
-        while stack:
-            for peer in both[stack.pop()]:
-                if not seen[peer]:
-                    seen[peer] = True
-                    stack.append(peer)
-    return parts
 
 
 def plain_overlay(graph: nx.Graph[Any]) -> Neighbours:
@@ -130,38 +103,82 @@ def plain_overlay(graph: nx.Graph[Any]) -> Neighbours:
             given=len(labels),
             remedy="a node alone has nobody to ask" if len(labels) < 2 else "give fewer",
         )
-    index = {label: number for number, label in enumerate(labels)}
     names = tuple(str(label) for label in labels)
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise ScenarioError(
             "two nodes have this name", path="overlay", given=twice, remedy="rename one"
         )
-    peers: list[set[int]] = [set() for _ in labels]
-    loops = parallel = 0
-    for one, other in graph.edges():
-        here, there = index[one], index[other]
-        if here == there:
-            loops += 1
-            continue
-        parallel += there in peers[here]
-        peers[here].add(there)
-        if not graph.is_directed():
-            peers[there].add(here)
-    notes = _notes(names, peers, loops, parallel, directed=graph.is_directed())
+    import numpy as np  # imported here: the command line's help does not need it
+
+    index = {label: number for number, label in enumerate(labels)}
+    ends = np.fromiter((index[node] for edge in graph.edges() for node in edge), np.int64)
     found = [_position(graph.nodes[label]) for label in labels]
     positions = tuple(place for place in found if place is not None)
-    return Neighbours(
+    return _plain(
         names,
-        tuple(tuple(sorted(own)) for own in peers),
+        ends.reshape(-1, 2),
         positions if len(positions) == len(labels) else None,
-        notes,
+        directed=graph.is_directed(),
     )
 
 
+def _generated(overlay: Overlay) -> Neighbours:
+    from dmoa.scenario.generators import generate  # imported here: it needs numpy
+
+    made = generate(overlay)
+    positions = None
+    if made.positions is not None:
+        x, y = made.positions.T.tolist()
+        positions = tuple(zip(x, y, strict=True))
+    return _plain(tuple(map(str, range(made.nodes))), made.pairs, positions, directed=False)
+
+
+def _position(attributes: dict[str, Any]) -> tuple[float, float] | None:
+    place = (attributes.get("longitude"), attributes.get("latitude"))
+    pair: Any = attributes.get("pos", place)
+    try:
+        x, y = map(float, pair)
+    except (TypeError, ValueError):
+        return None
+    return (x, y) if abs(x) + abs(y) < float("inf") else None
+
+
+def _plain(
+    names: tuple[str, ...],
+    pairs: NDArray[np.int64],
+    positions: tuple[tuple[float, float], ...] | None,
+    *,
+    directed: bool,
+) -> Neighbours:
+    """Make neighbours of edges (edges, 2), whatever their order and however often each is there."""
+    import numpy as np
+
+    from dmoa.scenario.rows import Peers  # it needs numpy
+
+    nodes = len(names)
+    proper = pairs[pairs[:, 0] != pairs[:, 1]]
+    keys = proper[:, 0] * nodes + proper[:, 1]
+    if not directed:
+        keys = np.concatenate([keys, proper[:, 1] * nodes + proper[:, 0]])
+    # By hand: numpy's unique hashes, which takes ten times as long on millions of numbers.
+    keys.sort()
+    first = np.ones(len(keys), np.bool_)
+    first[1:] = keys[1:] != keys[:-1]
+    given, keys = len(keys), keys[first]
+    offsets = np.searchsorted(keys, np.arange(nodes + 1) * nodes)
+    peers = Peers(offsets, keys % nodes)
+    loops = len(pairs) - len(proper)
+    parallel = (given - len(keys)) // (1 if directed else 2)
+    notes = _notes(names, peers, loops, parallel, directed=directed)
+    return Neighbours(names, peers, positions, notes)
+
+
 def _notes(
-    names: tuple[str, ...], peers: list[set[int]], loops: int, parallel: int, *, directed: bool
+    names: tuple[str, ...], peers: Peers, loops: int, parallel: int, *, directed: bool
 ) -> tuple[str, ...]:
+    import numpy as np
+
     notes = []
     if loops:
         are = "self-loop was" if loops == 1 else "self-loops were"
@@ -171,14 +188,35 @@ def _notes(
         notes.append(f"{parallel} {are} dropped: an overlay has one edge between two nodes")
     if directed:
         notes.append("the overlay is directed: an edge u -> v means that u may ask v")
-    asked = set().union(*peers)
-    isolated = [name for i, name in enumerate(names) if not peers[i] and i not in asked]
+    met = peers.lengths() + np.bincount(peers.targets, minlength=len(names))
+    isolated = [names[node] for node in np.flatnonzero(met == 0)]
     if isolated:
         one = len(isolated) == 1
         who = "1 node has" if one else f"{len(isolated)} nodes have"
         alone = "answers alone" if one else "answer alone"
         notes.append(f"{who} no neighbours and {alone}: {some(isolated)}")
-    parts = _components(peers)
+    parts = _parts(peers)
     if parts > 1:
         notes.append(f"the overlay is disconnected: {parts} parts that never ask each other")
     return tuple(notes)
+
+
+def _parts(peers: Peers) -> int:
+    """Count the parts of the overlay that no edge joins, whatever its direction.
+
+    Every node points to a smaller one of its part, or to itself. In each round, the ends of the
+    edges that still join two parts are replaced by what their parts point to in the end.
+    """
+    import numpy as np
+
+    nodes = np.arange(len(peers))
+    down, one, other = nodes, peers.origins(), peers.targets.astype(np.int64)
+    while one.size:
+        down = down.copy()
+        np.minimum.at(down, np.maximum(one, other), np.minimum(one, other))
+        while (down != down[down]).any():
+            down = down[down]
+        one, other = down[one], down[other]
+        apart = one != other
+        one, other = one[apart], other[apart]
+    return int(np.count_nonzero(down == nodes))

@@ -18,11 +18,12 @@ def check_places(setup: Setup) -> None:
     """
     plan = layered(setup.scenario.plan.layers, setup.scenario.plan.proposers)
     live = setup.scenario.live is not None
+    degrees = setup.peers.lengths().tolist()
     for index, name in enumerate(setup.names):
         queue_max, slots = setup.queue_max[index], setup.slots[index]
         if queue_max is None or not (live or setup.arrival_rate_hz[index] > 0):
             continue
-        tasks = plan.tasks(len(setup.peers[index]))
+        tasks = plan.tasks(degrees[index])
         if queue_max + slots < tasks:
             own = setup.scenario.nodes.get(name)
             common = own is None or own.queue_max is None

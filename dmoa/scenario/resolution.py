@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dmoa.errors import ScenarioError
@@ -21,8 +20,9 @@ from dmoa.scenario.token_service import TokenService
 
 if TYPE_CHECKING:
     import networkx as nx
-    import numpy as np
-    from numpy.typing import NDArray
+
+    from dmoa.scenario.inclusion import Given
+    from dmoa.scenario.rows import Chances
 
 _HORIZON_SERVICE_TIMES = 5000
 COMMON_HOST = "common"
@@ -32,7 +32,7 @@ COMMON_HOST = "common"
 def resolve(
     scenario: Scenario,
     graph: nx.Graph[Any] | None = None,
-    inclusion: Sequence[Sequence[float]] | NDArray[np.float64] | None = None,
+    inclusion: Given | None = None,
 ) -> Setup:
     """Resolve a scenario against its overlay.
 
@@ -40,7 +40,8 @@ def resolve(
         scenario: The scenario.
         graph: A networkx graph to use instead of ``overlay.topology``.
         inclusion: For ``plan.weights = "best"``: the chances that the linear program gives,
-            ``(n, n)`` with origins in rows, or a row over the peers of each node.
+            ``(n, n)`` with origins in rows, dense or from scipy.sparse, or a row over the peers of
+            each node.
 
     Raises:
         ScenarioError: The overlay, a file or a node's value is wrong.
@@ -65,6 +66,7 @@ def resolve(
     means = tuple(mean / factor for mean, factor in zip(alike, speed, strict=True))
     station = scenario.station
     slots = tuple(station.slots if o.slots is None else o.slots for o in own)
+    full_speed = {tasks: total_speed(station, tasks) for tasks in set(slots)}
     setup = Setup(
         scenario=scenario,
         names=overlay.names,
@@ -72,7 +74,7 @@ def resolve(
         arrival_rate_hz=rates,
         service_time_s=means,
         slots=slots,
-        full_speed=tuple(total_speed(station, tasks) for tasks in slots),
+        full_speed=tuple(full_speed[tasks] for tasks in slots),
         hosts=_hosts(scenario, own),
         queue_max=tuple(station.queue_max if o.queue_max is None else o.queue_max for o in own),
         inclusion=_inclusion(scenario, overlay, inclusion),
@@ -172,18 +174,19 @@ def _service_means(
         common = service.service_time_s or 0.0
         return [common if o.service_time_s is None else o.service_time_s for o in own]
     by_tokens = TokenService.of(service)
-    asked = [min(plan.proposers, len(peers)) for peers in overlay.peers]
-    return [
-        by_tokens.task_time_s(plan.layers, count, *tokens, plan.instruction_tokens)
-        for count in asked
-    ]
+    asked = [min(plan.proposers, count) for count in overlay.peers.lengths().tolist()]
+    times = {
+        count: by_tokens.task_time_s(plan.layers, count, *tokens, plan.instruction_tokens)
+        for count in dict.fromkeys(asked)
+    }
+    return [times[count] for count in asked]
 
 
 def _inclusion(
     scenario: Scenario,
     overlay: Neighbours,
-    given: Sequence[Sequence[float]] | NDArray[np.float64] | None,
-) -> tuple[tuple[float, ...], ...] | None:
+    given: Given | None,
+) -> Chances | None:
     plan = scenario.plan
     if plan.selection == "uniform":
         return None
@@ -209,11 +212,8 @@ def _notes(scenario: Scenario, overlay: Neighbours, slots: tuple[int, ...]) -> l
     plan, notes = scenario.plan, _falling_speed(scenario.station, max(slots))
     if plan.layers == 0:
         return notes
-    few = [
-        name
-        for name, own in zip(overlay.names, overlay.peers, strict=True)
-        if len(own) < plan.proposers
-    ]
+    degrees = overlay.peers.lengths()
+    few = [overlay.names[node] for node in (degrees < plan.proposers).nonzero()[0]]
     if few:
         who = "1 node has" if len(few) == 1 else f"{len(few)} nodes have"
         ask = "asks" if len(few) == 1 else "ask"
@@ -221,7 +221,7 @@ def _notes(scenario: Scenario, overlay: Neighbours, slots: tuple[int, ...]) -> l
             f"{who} fewer than {plan.proposers} neighbours and {ask} all of them: {some(few)}"
         )
     quorum = plan.quorum or 1
-    if any(len(own) + 1 < quorum for own in overlay.peers):
+    if degrees.min() + 1 < quorum:
         notes.append(f"where a layer has fewer than {quorum} responses, all of them are needed")
     return notes
 

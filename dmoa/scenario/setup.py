@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     import networkx as nx
     import numpy as np
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    from dmoa.scenario.rows import Chances, Peers
 
 STAGE_TIMES_MAX = 200_000_000
-"""Mean times by stage, origin and server at most: 1.6 GB of them."""
+"""Mean times by stage and by who asks whom at most: 1.6 GB of them."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Setup:
     Attributes:
         scenario: The scenario, with all defaults filled in.
         names: Name of each node, ``(n,)``.
-        peers: Indices of the nodes that each node may ask, ascending, ``(n,)``.
+        peers: Indices of the nodes that each node may ask, ascending, ``(n,)``; ``peers.targets``
+            has those of all nodes, ``(edges,)``.
         arrival_rate_hz: λ_i, prompts per second at each node, ``(n,)``; for a trace its mean rate.
         service_time_s: Mean service time of each node, s, ``(n,)``; by tokens the mean over the
             tasks of a prompt.
@@ -40,7 +44,8 @@ class Setup:
             every node has its own.
         queue_max: Waiting tasks beyond which each node refuses, or ``None``, ``(n,)``.
         inclusion: For weighted selection, row j over ``peers[j]``: the chance of each peer to be
-            asked in a layer; its sum is min(k, d_j). ``None`` for uniform selection.
+            asked in a layer; its sum is min(k, d_j). ``inclusion.probabilities`` has all of them
+            in the order of ``peers.targets``, ``(edges,)``. ``None`` for uniform selection.
         horizon_s: Simulated time, s.
         prompt_tokens: Mean length of a prompt, tokens.
         response_tokens: Mean length of a response, tokens.
@@ -53,14 +58,14 @@ class Setup:
 
     scenario: Scenario
     names: tuple[str, ...]
-    peers: tuple[tuple[int, ...], ...]
+    peers: Peers
     arrival_rate_hz: tuple[float, ...]
     service_time_s: tuple[float, ...]
     slots: tuple[int, ...]
     full_speed: tuple[float, ...]
     hosts: tuple[str, ...] | None
     queue_max: tuple[int | None, ...]
-    inclusion: tuple[tuple[float, ...], ...] | None
+    inclusion: Chances | None
     horizon_s: float
     prompt_tokens: float
     response_tokens: float
@@ -98,12 +103,19 @@ class Setup:
         8
         """
         import networkx as nx  # imported here: it takes longer than the whole command line
+        import numpy as np
 
-        edges = [(i, j) for i, own in enumerate(self.peers) for j in own]
-        one_way = any(i not in self.peers[j] for i, j in edges)
-        graph: nx.Graph[str] = nx.DiGraph() if one_way else nx.Graph()
+        origins, servers = self.peers.origins(), self.peers.targets
+        order = np.lexsort((origins, servers))
+        two_way = np.array_equal(servers[order], origins) and np.array_equal(
+            origins[order], servers
+        )
+        graph: nx.Graph[str] = nx.Graph() if two_way else nx.DiGraph()
         graph.add_nodes_from(self.names)
-        graph.add_edges_from((self.names[i], self.names[j]) for i, j in edges)
+        graph.add_edges_from(
+            (self.names[i], self.names[j])
+            for i, j in zip(origins.tolist(), servers.tolist(), strict=True)
+        )
         if self.positions is not None:
             nx.set_node_attributes(graph, dict(zip(self.names, self.positions, strict=True)), "pos")
         return graph
@@ -199,6 +211,46 @@ class Setup:
         links = self.scenario.links
         return spread(links.distribution, links.delay_s, links.cv)
 
+    def matrix(self, values: NDArray[np.float64] | None = None) -> csr_array:
+        """Give a number for each edge of the overlay as a sparse matrix, as theory takes it.
+
+        Args:
+            values: In the order of ``peers.targets``, ``(edges,)``; absent: 1 for every edge.
+
+        Returns:
+            ``(n, n)``, origins in rows.
+
+        >>> from dmoa.scenario import from_dict, resolve
+        >>> resolve(from_dict({"overlay": {"topology": "path", "nodes": 3}})).matrix().toarray()
+        array([[0., 1., 0.],
+               [1., 0., 1.],
+               [0., 1., 0.]])
+        """
+        import numpy as np  # imported here: the command line's help does not need it
+        from scipy.sparse import csr_array
+
+        peers, nodes = self.peers, len(self.names)
+        filled = np.ones(len(peers.targets)) if values is None else values
+        return csr_array((filled, peers.targets, peers.offsets), shape=(nodes, nodes))
+
+    def classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the classes of tasks by who asks whom: each edge, and every node for itself.
+
+        Returns:
+            Their origins and their servers, ``(c,)`` each, c = n + edges, ascending.
+
+        >>> from dmoa.scenario import from_dict, resolve
+        >>> resolve(from_dict({"overlay": {"topology": "path", "nodes": 2}})).classes()
+        (array([0, 0, 1, 1]), array([0, 1, 0, 1]))
+        """
+        import numpy as np
+
+        nodes = len(self.names)
+        edges = self.peers.origins() * nodes + self.peers.targets
+        keys = np.sort(np.concatenate([edges, np.arange(nodes) * (nodes + 1)]))
+        origins, servers = np.divmod(keys, nodes)
+        return origins, servers
+
     def stage_service_time_s(self) -> NDArray[np.float64]:
         """Mean service time, s, of each stage: layers 1 to M, then the aggregation.
 
@@ -207,7 +259,7 @@ class Setup:
 
         Returns:
             ``(n,)`` by server; by tokens ``(M + 1, n)`` by stage and server where all origins
-            ask equally many peers, else ``(M + 1, n, n)`` by stage, origin and server.
+            ask equally many peers, else ``(M + 1, c)`` by stage and class of `classes`.
 
         Raises:
             ScenarioError: The last shape would be too large.
@@ -235,28 +287,38 @@ class Setup:
         reading = TokenService.of(self.scenario.service)._replace(base_s=0.0, output_token_s=0.0)
         return self._by_stage(reading, (0.0,) * len(self.names))
 
+    def check_stage_times(self, path: str, given: object) -> None:
+        """Refuse mean times by stage and class where they would be too many.
+
+        Raises:
+            ScenarioError: With their number, at ``path``.
+        """
+        stages, classes = self.scenario.plan.layers + 1, len(self.names) + len(self.peers.targets)
+        if stages * classes > STAGE_TIMES_MAX:
+            raise ScenarioError(
+                f"service by tokens needs {stages} x {classes} mean times here",
+                path=path,
+                given=given,
+                remedy="use fewer nodes or layers, or an overlay with fewer edges",
+            )
+
     def _by_stage(self, service: TokenService, otherwise: tuple[float, ...]) -> NDArray[np.float64]:
         import numpy as np  # imported here: the command line's help does not need it
 
         if not self.by_tokens:
             return np.array(otherwise)
-        plan, nodes = self.scenario.plan, len(self.names)
-        asked = [min(plan.proposers, len(own)) for own in self.peers]
-        if len(set(asked)) > 1 and (plan.layers + 1) * nodes**2 > STAGE_TIMES_MAX:
-            raise ScenarioError(
-                f"service by tokens needs {plan.layers + 1} x {nodes} x {nodes} mean times here",
-                path="overlay.nodes",
-                given=nodes,
-                remedy="use fewer nodes, or an overlay with at least k neighbours everywhere",
-            )
+        plan, speed = self.scenario.plan, np.array(self.speed)
+        asked, kind = np.unique(
+            np.minimum(plan.proposers, self.peers.lengths()), return_inverse=True
+        )
         tokens = self.prompt_tokens, self.response_tokens, plan.instruction_tokens
-        rows = {
-            count: service.stage_times_s(plan.layers, count, *tokens)
-            for count in dict.fromkeys(asked)
-        }
-        speed = np.array(self.speed)
-        if len(rows) == 1:
-            times: NDArray[np.float64] = np.array(rows[asked[0]])[:, None] / speed
-        else:
-            times = np.array([rows[count] for count in asked]).T[:, :, None] / speed
-        return times
+        times = np.array(
+            [service.stage_times_s(plan.layers, count, *tokens) for count in asked.tolist()]
+        ).T
+        if len(asked) == 1:
+            by_server: NDArray[np.float64] = times / speed
+            return by_server
+        self.check_stage_times("overlay.nodes", len(self.names))
+        origins, servers = self.classes()
+        by_class: NDArray[np.float64] = times[:, kind[origins]] / speed[servers]
+        return by_class

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from dmoa.errors import ScenarioError
 from dmoa.scenario.recurring import Recurring
-from dmoa.scenario.setup import STAGE_TIMES_MAX, Setup
+from dmoa.scenario.setup import Setup
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     Floats = NDArray[np.float64]
+    Times = Floats | tuple[csr_array, ...]
 
 
 class StageTimes(NamedTuple):
-    """Mean times of a task, s, by stage and server, or by stage, origin and server.
+    """Mean times of a task, s.
+
+    They are ``(n,)`` by server, ``(M + 1, n)`` by stage and server, or for each of M + 1 stages a
+    sparse matrix ``(n, n)`` by origin and server.
 
     ``alone_s`` is what it takes alone at its node: its work. ``full_s`` is how long it keeps the
     node from others where all slots are in service, as one of ``servers`` (n,) that each node is
@@ -24,9 +28,15 @@ class StageTimes(NamedTuple):
     and writing at the full batch's total speed. Where every slot has its own, it is the slots.
     """
 
-    alone_s: Floats
-    full_s: Floats
+    alone_s: Times
+    full_s: Times
     servers: Floats
+
+    def slowest_s(self) -> float:
+        """Give the largest mean time of a task by one server, all slots busy, s."""
+        if isinstance(self.full_s, tuple):
+            return max(float((one.data / self.servers[one.indices]).max()) for one in self.full_s)
+        return float((self.full_s / self.servers).max())
 
 
 def stage_times(setup: Setup, inclusion: Floats | None = None) -> StageTimes:
@@ -39,7 +49,8 @@ def stage_times(setup: Setup, inclusion: Floats | None = None) -> StageTimes:
 
     Args:
         setup: The resolved scenario.
-        inclusion: p, (n, n), origins in rows: the chance of each node to be asked in a layer.
+        inclusion: The chance of each peer to be asked in a layer, in the order of
+            ``setup.peers.targets``, ``(edges,)``.
 
     Raises:
         ScenarioError: The shapes would be too large.
@@ -54,37 +65,57 @@ def stage_times(setup: Setup, inclusion: Floats | None = None) -> StageTimes:
 
     alone_s = setup.stage_service_time_s()
     if not setup.shares_processor:
-        return StageTimes(alone_s, alone_s, np.array(setup.slots, float))
+        times = _matrices(setup, alone_s)
+        return StageTimes(times, times, np.array(setup.slots, float))
     reading_s = setup.stage_reading_time_s()
     writing_s = alone_s - reading_s
+    origins, servers = setup.classes()
     if setup.by_tokens and setup.scenario.station.reuse:
-        if reading_s.ndim == 2:
-            reading_s, writing_s = reading_s[:, None, :], writing_s[:, None, :]
-        reading_s = np.maximum(reading_s - _recurring_s(setup, inclusion), 0.0)
-    full_s = reading_s + writing_s / np.array(setup.full_speed)
-    return StageTimes(reading_s + writing_s, full_s, np.ones(len(setup.names)))
+        setup.check_stage_times("station.reuse", given=True)
+        if reading_s.shape[1] < len(servers):
+            reading_s, writing_s = reading_s[:, servers], writing_s[:, servers]
+        own = origins == servers
+        recurring_s = _recurring_s(setup, own, servers, inclusion)
+        reading_s = np.maximum(reading_s - recurring_s, 0.0)
+    speed = np.array(setup.full_speed)
+    if writing_s.shape[-1] > len(speed):
+        speed = speed[servers]
+    full_s = reading_s + writing_s / speed
+    alone_s = reading_s + writing_s
+    return StageTimes(
+        _matrices(setup, alone_s), _matrices(setup, full_s), np.ones(len(setup.names))
+    )
 
 
-def _recurring_s(setup: Setup, inclusion: Floats | None) -> Floats:
-    """Give the mean time that need not be read again, s, (M + 1, n, n) by stage, origin, server."""
+def _matrices(setup: Setup, times: Floats) -> Times:
+    """Put what is given by class of tasks into matrices, as theory takes it."""
+    if times.shape[-1] == len(setup.names):
+        return times
+    import numpy as np
+    from scipy.sparse import csr_array
+
+    nodes = len(setup.names)
+    offsets = setup.peers.offsets + np.arange(nodes + 1)
+    servers = setup.classes()[1]
+    return tuple(csr_array((stage, servers, offsets), shape=(nodes, nodes)) for stage in times)
+
+
+def _recurring_s(
+    setup: Setup, own: NDArray[np.bool_], servers: NDArray[np.int64], inclusion: Floats | None
+) -> Floats:
+    """Give the mean time that need not be read again, s, (M + 1, c) by stage and class."""
     import numpy as np
 
-    plan, nodes = setup.scenario.plan, len(setup.names)
-    if (plan.layers + 1) * nodes**2 > STAGE_TIMES_MAX:
-        raise ScenarioError(
-            f"what recurs needs {plan.layers + 1} x {nodes} x {nodes} mean times here",
-            path="station.reuse",
-            given=True,
-            remedy="use fewer nodes",
-        )
-    chances = np.eye(nodes) if inclusion is None else inclusion + np.eye(nodes)
+    plan = setup.scenario.plan
+    chances = np.ones(len(own))
+    chances[~own] = 0.0 if inclusion is None else inclusion
     recurring = Recurring.of(plan)
     first, later = (recurring.after(stage, setup.prompt_tokens) for stage in (0, 1))
-    saved = np.zeros((plan.layers + 1, nodes, nodes))
+    saved = np.zeros((plan.layers + 1, len(own)))
     for stage in range(1, plan.layers + 1):
         # In one of the layers after the first, or else in the first.
         since = 1 - (1 - chances) ** (stage - 1)
         saved[stage] = later * since + first * (1 - since) * chances
-    token_s = [setup.token_service(node).input_token_s for node in range(nodes)]
-    times: Floats = saved * np.array(token_s)
+    token_s = (setup.scenario.service.input_token_s or 0.0) / np.array(setup.speed)
+    times: Floats = saved * token_s[servers]
     return times

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from dmoa import theory
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, Setup, resolve
+from dmoa.scenario.inclusion import check_inclusion
 from dmoa.scenario.stage_times import StageTimes
 from dmoa.study.loads import best_chances, by_host, chances, crowded, loads
 
@@ -23,6 +25,12 @@ Floats = NDArray[np.float64]
 
 FORMULA_PEERS_MAX = 19
 """The formula for unequal nodes sums over all sets of peers."""
+
+FORMULA_SETS_MAX = 500_000_000
+"""Sets of peers of all nodes together: half a minute."""
+
+NODES_LISTED_MAX = 1000
+"""Nodes in the JSON object; of a larger overlay those with the largest share of their capacity."""
 
 
 class Sufficiency(msgspec.Struct, frozen=True):
@@ -44,7 +52,8 @@ class Bound(msgspec.Struct, frozen=True):
     """The theory of one scenario. Rates are prompts per second and node, times seconds.
 
     ``critical_rate_hz`` is λ* of this scenario's own selection, ``best_critical_rate_hz`` that of
-    the best weights (None where the linear program is too large). ``offered_load`` is in Erlang,
+    the best weights (None where they could not be computed), which is proven to be below the
+    highest one by no more than the share ``best_gap``. ``offered_load`` is in Erlang,
     in the order of ``nodes``; ``saturation`` is what share of each node's capacity that is, 1 at
     its limit, and ``offered_load_max`` the largest share of a node or host: the ``bottleneck``,
     whose name it is (of a host, "host NAME"). ``waiting_time_s`` per node and ``sojourn_time_s``
@@ -71,12 +80,37 @@ class Bound(msgspec.Struct, frozen=True):
     utilization: list[float] | None
     single_slot_critical_rate_hz: float | None = None
     host_critical_rate_hz: float | None = None
+    best_gap: float | None = None
     hosts: list[HostLoad] = []
     notes: list[str] = []
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the JSON object of ``dmoa bound --json``; infinities become null."""
-        return to_json(self)
+        """Give the JSON object of ``dmoa bound --json``; infinities become null.
+
+        Of more than `NODES_LISTED_MAX` nodes only the busiest are listed, the busiest first, and
+        so are the nodes of each host; ``nodes_total`` counts all.
+        """
+        total, listed = len(self.nodes), self
+        if total > NODES_LISTED_MAX:
+            busiest = np.argsort(-np.array(self.saturation), kind="stable")[:NODES_LISTED_MAX]
+            per_node = ("nodes", "offered_load", "waiting_time_s", "saturation", "utilization")
+            columns = {name: getattr(self, name) for name in per_node}
+            listed = msgspec.structs.replace(
+                self,
+                **{
+                    name: None if values is None else [values[node] for node in busiest]
+                    for name, values in columns.items()
+                },
+                hosts=[
+                    msgspec.structs.replace(host, nodes=host.nodes[:NODES_LISTED_MAX])
+                    for host in self.hosts
+                ],
+                notes=[
+                    *self.notes,
+                    f"of {total:,} nodes only the {NODES_LISTED_MAX:,} busiest are listed",
+                ],
+            )
+        return {**to_json(listed), "nodes_total": total}
 
 
 def to_json(value: Any) -> dict[str, Any]:
@@ -113,19 +147,28 @@ def prepare(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> S
     if scenario.plan.selection == "weighted" and scenario.plan.weights == "best":
         uniform = msgspec.structs.replace(scenario.plan, selection="uniform", weights=None)
         plain = resolve(msgspec.structs.replace(scenario, plan=uniform), graph)
-        return resolve(scenario, graph, inclusion=best_chances(plain))
+        plan, best = scenario.plan, plain.matrix(best_chances(plain)[0])
+        return replace(
+            plain,
+            scenario=msgspec.structs.replace(plain.scenario, plan=plan),
+            inclusion=check_inclusion(best, plain.names, plain.peers, plan.proposers),
+        )
     return resolve(scenario, graph)
 
 
-def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bound:
+def bound(
+    scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None, *, best: bool = True
+) -> Bound:
     """Compute offered loads a_i, the critical rate λ*, Theorem 1 beside it and the best weights.
 
     Args:
         scenario: a scenario or a resolved one.
         graph: a networkx graph in place of the overlay that the scenario names.
+        best: whether to compute the best weights too: on a million nodes they take a minute, all
+            else takes seconds.
 
     Raises:
-        ScenarioError: the scenario does not fit its overlay, or it has too many nodes.
+        ScenarioError: the scenario does not fit its overlay.
 
     >>> from dmoa.scenario import load
     >>> limit = bound(load("ring"))
@@ -136,17 +179,13 @@ def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bou
     plan, rates = setup.scenario.plan, np.array(setup.arrival_rate_hz)
     inclusion = chances(setup)
     found = loads(setup, inclusion)
-    notes = list(setup.notes)
-    try:
-        best_critical_rate_hz = loads(setup, best_chances(setup)).critical_rate_hz
-    except ScenarioError as error:
-        best_critical_rate_hz = None
-        notes.append(f"best weights not computed: {error}")
+    best_critical_rate_hz, best_gap, said = _best(setup) if best else (None, None, [])
+    notes = [*setup.notes, *said]
     if setup.scenario.links.loss or _deadlines(plan) or any(setup.queue_max):
         notes.append("offered loads count every task, also those that are lost, late or refused")
     # Remark 1 takes the slowest; a batch of slots works like a server that many times as fast.
-    slowest = float((found.times.full_s / found.times.servers).max())
-    waiting, sojourn = _means(setup, rates, inclusion, found.times.alone_s)
+    slowest = found.times.slowest_s()
+    waiting, sojourn = _means(setup, rates, inclusion)
     return Bound(
         critical_rate_hz=found.critical_rate_hz,
         theorem1_critical_rate_hz=theory.theorem1_critical_rate_hz(
@@ -165,12 +204,23 @@ def bound(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Bou
         utilization=_utilization(setup, found.saturation),
         single_slot_critical_rate_hz=found.single_slot_critical_rate_hz,
         host_critical_rate_hz=found.host_critical_rate_hz,
+        best_gap=best_gap,
         hosts=[
             HostLoad(name, nodes, needed)
             for (name, nodes), needed in zip(by_host(setup).items(), found.hosts, strict=True)
         ],
         notes=notes,
     )
+
+
+def _best(setup: Setup) -> tuple[float | None, float | None, list[str]]:
+    """Give λ* of the best weights, its gap to the highest, and what is to be said of it."""
+    try:
+        best, gap = best_chances(setup)
+    except ScenarioError as error:
+        return None, None, [f"best weights not computed: {error}"]
+    said = f"λ* with the best weights is computed to within {100 * gap:.2g} % of the highest"
+    return loads(setup, best).critical_rate_hz, gap, [said] if gap else []
 
 
 def _sufficiency(setup: Setup, times: StageTimes) -> Sufficiency:
@@ -206,7 +256,7 @@ def _deadlines(plan: Plan) -> bool:
 
 
 def _means(
-    setup: Setup, rates: Floats, inclusion: Floats, service: Floats
+    setup: Setup, rates: Floats, inclusion: Floats
 ) -> tuple[list[float] | None, float | None]:
     """Approximate the waiting time per node and the sojourn time, where formulas are known."""
     spec, plan = setup.scenario, setup.scenario.plan
@@ -215,18 +265,16 @@ def _means(
     partial = _deadlines(plan) or any(setup.queue_max)
     if not poisson or partial or max(setup.slots) > 1 or setup.by_tokens or crowded(setup):
         return None, None
-    moments = [setup.service(node) for node in range(len(setup.names))]
-    cv = np.array([max(m.second_moment / m.mean**2 - 1, 0.0) ** 0.5 for m in moments])
-    means = theory.node_means(rates, inclusion, service, plan.layers, cv)
+    # Nodes differ by a factor on their service times, which leaves the variation as it is.
+    first = setup.service(0)
+    cv = max(first.second_moment / first.mean**2 - 1, 0.0) ** 0.5
+    service = np.array(setup.service_time_s)
+    means = theory.node_means(rates, setup.matrix(inclusion), service, plan.layers, cv)
     exponential = spec.service.distribution == "exponential"
-    many = any(len(peers) > FORMULA_PEERS_MAX for peers in setup.peers)
+    degrees = setup.peers.lengths()
+    many = degrees.max() > FORMULA_PEERS_MAX or (2.0**degrees).sum() > FORMULA_SETS_MAX
     if not exponential or spec.links.delay_s > 0 or setup.inclusion is not None or many:
         return means.waiting_time_s.tolist(), None
     spare = 1 / service - means.task_rate_hz
-    sojourns = [
-        theory.sojourn_time_unequal_s(
-            plan.layers, plan.proposers, spare[origin], spare[list(peers)]
-        )
-        for origin, peers in enumerate(setup.peers)
-    ]
+    sojourns = theory.sojourn_times_s(plan.layers, plan.proposers, spare, setup.matrix())
     return means.waiting_time_s.tolist(), float(np.average(sojourns, weights=rates))

@@ -73,7 +73,7 @@ def capacity(
             given=setup.scenario.arrivals.process,
             remedy="use poisson, deterministic or on-off",
         )
-    limit = bound(setup)
+    limit = bound(setup, best=False)
     estimate_hz = None
     if limit.utilization is not None:
         below = simulate(at_rate(setup, BELOW * limit.critical_rate_hz), workers=workers)

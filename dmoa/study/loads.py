@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmoa import theory
-from dmoa.errors import ScenarioError
 from dmoa.scenario import Setup
 from dmoa.scenario.stage_times import StageTimes, stage_times
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
-DENSE_NODES_MAX = 5000
-"""Overlays up to this size are handled as (n, n) matrices."""
+Floats = NDArray[np.float64]
 
 #: A host is the bottleneck where it is loaded more than any node by at least this share.
 _TIE = 1e-9
@@ -44,12 +43,15 @@ def loads(setup: Setup, inclusion: Floats) -> Loads:
 
     Args:
         setup: the resolved scenario.
-        inclusion: p, (n, n), origins in rows: the chance of each node to be asked in a layer.
+        inclusion: the chance of each peer to be asked in a layer, in the order of
+            ``setup.peers.targets``, (edges,).
     """
     layers, rates = setup.scenario.plan.layers, np.array(setup.arrival_rate_hz)
-    times = stage_times(setup, inclusion)
-    offered = theory.offered_load(rates, inclusion, times.alone_s, layers)
-    full = theory.offered_load(rates, inclusion, times.full_s, layers)
+    times, matrix = stage_times(setup, inclusion), setup.matrix(inclusion)
+    offered = theory.offered_load(rates, matrix, times.alone_s, layers)
+    full = offered
+    if times.full_s is not times.alone_s:
+        full = theory.offered_load(rates, matrix, times.full_s, layers)
     saturation = full / times.servers
     limit_hz = theory.critical_rate_hz(rates, full, times.servers)
     bottleneck = setup.names[theory.bottleneck(full, times.servers)]
@@ -105,58 +107,48 @@ def capacity(setup: Setup) -> Floats:
     return carried
 
 
-def adjacency(setup: Setup) -> Floats:
-    """Give who may ask whom, (n, n), 0 and 1, origins in rows.
-
-    Raises:
-        ScenarioError: the overlay has too many nodes for a dense matrix.
-    """
-    n = len(setup.names)
-    if n > DENSE_NODES_MAX:
-        raise ScenarioError(
-            f"theory is computed for at most {DENSE_NODES_MAX} nodes",
-            path="overlay.nodes",
-            given=n,
-            remedy="take a smaller overlay of the same kind",
-        )
-    matrix = np.zeros((n, n))
-    for origin, peers in enumerate(setup.peers):
-        matrix[origin, list(peers)] = 1
-    return matrix
-
-
 def chances(setup: Setup) -> Floats:
-    """Give the chance p[j, i] that origin j asks i in a layer, as its selection has it."""
-    matrix = adjacency(setup)
-    if setup.inclusion is None:
-        return theory.uniform_inclusion(matrix, setup.scenario.plan.proposers)
-    for origin, peers in enumerate(setup.peers):
-        matrix[origin, list(peers)] = setup.inclusion[origin]
-    return matrix
+    """Give the chance of each peer to be asked in a layer, as the selection has it.
+
+    Returns:
+        In the order of ``setup.peers.targets``, (edges,).
+
+    >>> from dmoa.scenario import from_dict, resolve
+    >>> chances(resolve(from_dict({"overlay": {"topology": "path", "nodes": 2}})))
+    array([1., 1.])
+    """
+    if setup.inclusion is not None:
+        return setup.inclusion.probabilities
+    return theory.uniform_inclusion(setup.matrix(), setup.scenario.plan.proposers).data
 
 
-def best_chances(setup: Setup) -> Floats:
+def best_chances(setup: Setup) -> tuple[Floats, float]:
     """Solve for the chances that carry the highest arrival rate; hosts do not count.
 
+    Returns:
+        The chances in the order of ``setup.peers.targets``, (edges,), and the share by which their
+        critical rate may be below the highest one.
+
     Raises:
-        ScenarioError: the linear program is too large.
+        ScenarioError: the solver gives up.
     """
     times = stage_times(setup)
-    return theory.best_inclusion(
-        adjacency(setup),
+    best = theory.best_weights(
+        setup.matrix(),
         np.array(setup.arrival_rate_hz),
         setup.scenario.plan.proposers,
         times.full_s,
         layers=setup.scenario.plan.layers,
         slots=times.servers,
     )
+    return cast("csr_array", best.inclusion).data, best.gap
 
 
 def _host_limit(setup: Setup, needed: Floats) -> tuple[list[float], float | None]:
     """Give what the nodes need of each host, and the arrival rate at which one saturates."""
-    host, hosts = setup.scenario.host, list(by_host(setup))
+    host, hosts = setup.scenario.host, {name: i for i, name in enumerate(by_host(setup))}
     if host is None or setup.hosts is None:
         return [], None
-    places = [hosts.index(name) for name in setup.hosts]
+    places = [hosts[name] for name in setup.hosts]
     shares = theory.host_load(needed, places, host.cores, host.threads)
     return shares.tolist(), float(np.mean(setup.arrival_rate_hz) / shares.max())

@@ -1,4 +1,4 @@
-"""A process pool for replications and sweep points, and the same loop without one."""
+"""Processes of this machine for replications and sweep points, and the same loop without them."""
 
 from __future__ import annotations
 
@@ -8,57 +8,124 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager, suppress
-from itertools import islice
 from multiprocessing.connection import Connection
 from types import ModuleType
-from typing import TypeVar
+from typing import Self
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from dmoa.study.units import (
+    UNITS_PER_WORKER,
+    Item,
+    Pool,
+    PoolError,
+    Result,
+    Units,
+    work_through,
+)
 
 
 def run_all(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int | Pool
 ) -> Iterator[tuple[Item, Result]]:
-    """Yield every item with its result, as they finish; with one worker in this process.
+    """Yield every item with its result, as they finish.
 
-    ``work`` is a function of a module of dmoa. Not more than two items per worker are in flight,
-    so that closing the iterator (Ctrl-C) abandons little.
+    Closing the iterator (Ctrl-C) abandons what is in flight in processes of its own.
+
+    Args:
+        work: a function of a module of dmoa.
+        items: what to work on.
+        workers: processes to use, or a pool that there is.
+
+    Raises:
+        PoolError: a worker was killed.
 
     >>> sorted(run_all(abs, [-2, 1], workers=1))
     [(-2, 2), (1, 1)]
     """
-    if workers <= 1:
-        for item in items:
-            yield item, work(item)
+    if isinstance(workers, Pool):
+        for unit in workers.run(work, items):
+            yield from unit
         return
-    context = multiprocessing.get_context("spawn")
-    # Nothing is ever sent: its end is the message, and a parent that is killed ends it too.
-    receiver, sender = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_end_with_parent, initargs=(receiver,)
-    )
-    pending: dict[Future[Result], Item] = {}
-    queue = iter(items)
-    try:
-        while True:
-            with _blank_main(), _ctrl_c_held():
-                for item in islice(queue, 2 * workers - len(pending)):
-                    pending[pool.submit(work, item)] = item
-            if not pending:
-                return
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield pending.pop(future), future.result()
-    except BaseException:
-        sender.close()  # nobody wants the results of what is in flight
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        sender.close()
-        receiver.close()
+    with Processes(workers) as pool:
+        for unit in pool.run(work, items):
+            yield from unit
+
+
+class Processes:
+    """A pool of processes, started where they are needed: a single item is done in this one.
+
+    >>> with Processes(1) as pool:
+    ...     list(pool.run(abs, [-1]))
+    [[(-1, 1)]]
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def __enter__(self) -> Self:
+        if self.workers > 1:
+            context = multiprocessing.get_context("spawn")
+            # Nothing is ever sent: its end is the message, and a parent that is killed ends it too.
+            self._receiver, self._sender = context.Pipe(duplex=False)
+            self._executor = ProcessPoolExecutor(
+                self.workers,
+                mp_context=context,
+                initializer=_end_with_parent,
+                initargs=(self._receiver,),
+            )
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if self.workers > 1:
+            if error is not None:
+                self._sender.close()  # nobody wants the results of what is in flight
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._sender.close()
+            self._receiver.close()
+
+    def run(
+        self, work: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[list[tuple[Item, Result]]]:
+        """Give every item with its result, a unit at a time, in the order in which they finish.
+
+        Raises:
+            PoolError: a worker was killed.
+        """
+        waiting = [*items]
+        units = Units(waiting, self.workers)
+        if self.workers <= 1 or len(waiting) <= 1:
+            while unit := units.take():
+                yield units.settle(unit, work_through(work, unit))
+            return
+        pending: dict[Future[list[Result]], list[Item]] = {}
+        try:
+            while self._submit(work, units, pending):
+                done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield units.settle(pending.pop(future), future.result())
+        except BrokenExecutor:
+            raise PoolError(
+                "a worker process was killed, perhaps for want of memory; try fewer workers"
+            ) from None
+
+    def _submit(
+        self,
+        work: Callable[[Item], Result],
+        units: Units[Item],
+        pending: dict[Future[list[Result]], list[Item]],
+    ) -> bool:
+        """Keep every worker busy; tell whether anything is in flight."""
+        with _blank_main(), _ctrl_c_held():
+            while len(pending) < UNITS_PER_WORKER * self.workers and (unit := units.take()):
+                pending[self._executor.submit(work_through, work, unit)] = unit
+        return bool(pending)
 
 
 def _end_with_parent(receiver: Connection) -> None:

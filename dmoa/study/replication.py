@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal
 
 from dmoa import __version__
 from dmoa.errors import UnstableError
+from dmoa.live.cores import cores
+from dmoa.live.machine import Machine
 from dmoa.scenario import Setup
 from dmoa.scenario.nodes import build_nodes, replay_facts, run_key
 from dmoa.sim import Simulation, build_world
 from dmoa.trace import Header, Meter, Totals, TraceWriter, Track
+
+MEMORY_SHARE = 0.8
+"""Of the memory that is available, what all runs of the compiled engine may take together."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,17 @@ def _replicate_compiled(job: Job) -> Outcome:
     """Run one replication by the compiled engine."""
     from dmoa.sim.compiled.run import recorded, summed  # numba is heavy, and may not be there
 
-    key = run_key(job.seed, job.replication)
+    key, room_bytes = run_key(job.seed, job.replication), _room_bytes()
     if job.totals:
-        totals, stopped = summed(job.setup, key)
+        totals, stopped = summed(job.setup, key, room_bytes)
         return Outcome(totals, None, Counter(), stopped)
     with TraceWriter(job.trace, header(job)) as writer:
-        track, stopped = recorded(job.setup, key, writer.extend_encoded)
+        track, stopped = recorded(job.setup, key, writer.extend_encoded, room_bytes)
         digest = writer.digest()
     return Outcome(track, digest, Counter(), stopped)
+
+
+def _room_bytes() -> float:
+    """Give the memory that this run may take, where others may run beside it on every core."""
+    available = Machine().memory_bytes()[1]
+    return inf if available is None else MEMORY_SHARE * available / cores()

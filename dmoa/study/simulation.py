@@ -19,6 +19,7 @@ from dmoa.study.observation import Observation, count_prompts, observe
 from dmoa.study.pool import run_all
 from dmoa.study.replication import Job, Outcome, replicate
 from dmoa.study.results import NodeSummary, SimulationResult
+from dmoa.study.units import Pool
 from dmoa.trace import Measures
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def simulate(
     graph: nx.Graph[Any] | None = None,
     engine: str = "auto",
     totals: bool | None = None,
-    workers: int | None = None,
+    workers: int | Pool | None = None,
     trace: Path | str | None = None,
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
@@ -58,7 +59,7 @@ def simulate(
             worth it. The trace is the same.
         totals: keep only totals of a run, so that memory does not grow with its length; None:
             where the columns would be too large and no trace is asked for.
-        workers: processes to use; None: all cores where the work is worth it.
+        workers: processes to use, or a pool; None: all cores where the work is worth it.
         trace: file for the entries of replication 0; a name that holds ``{replication}`` is
             written for every replication.
         progress: called with the replications finished and to be done.
@@ -144,14 +145,15 @@ class _Jobs(NamedTuple):
 
 
 def _run(
-    jobs: _Jobs, replications: range, workers: int | None, progress: Progress | None
+    jobs: _Jobs, replications: range, workers: int | Pool | None, progress: Progress | None
 ) -> list[Outcome]:
     if workers is None:
-        worth_it = expected_tasks(jobs.setup) > POOL_TASKS_MIN[jobs.engine]
-        workers = cores() if worth_it else 1
+        workers = cores() if is_large(jobs.setup, jobs.engine) else 1
+    if isinstance(workers, int):
+        workers = min(workers, len(replications))
     outcomes: dict[int, Outcome] = {}
     each = [jobs.job(replication) for replication in replications]
-    for job, outcome in run_all(replicate, each, min(workers, len(each))):
+    for job, outcome in run_all(replicate, each, workers):
         outcomes[job.replication] = outcome
         if progress is not None:
             progress(len(outcomes), len(each))
@@ -165,6 +167,11 @@ def _trace_file(trace: Path | str | None, replication: int) -> Path | None:
     if "{replication}" in name:
         return Path(name.replace("{replication}", str(replication)))
     return Path(name) if replication == 0 else None
+
+
+def is_large(setup: Setup, engine: str) -> bool:
+    """Tell whether a simulation by this engine is worth more than one process."""
+    return expected_tasks(setup) > POOL_TASKS_MIN[engine]
 
 
 def expected_tasks(setup: Setup) -> float:

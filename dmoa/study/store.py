@@ -1,8 +1,8 @@
 """The store of a sweep: a journal in one SQLite file that outlives Ctrl-C, kills and power cuts.
 
-Every finished point is a transaction of its own, known by a hash of everything it depends on, so
-that a sweep which starts again with the same file does only what is missing. The process that
-sweeps holds SQLite's write lock for as long as it runs; in write-ahead mode others may read
+Points that finished together are one transaction. Each is known by a hash of everything it depends
+on, so that a sweep which starts again with the same file does only what is missing. The process
+that sweeps holds SQLite's write lock for as long as it runs; in write-ahead mode others may read
 meanwhile.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ RESULT_COLUMNS = (
 _LISTED_MAX = 5
 _BUSY_S = 1.0
 _ELSEWHERE = "name another file, or delete this one to start over"
+_NO_ROOM = "make room on the disk and sweep again; what was finished before is kept"
 _SCHEMA = (
     "CREATE TABLE manifest (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     """CREATE TABLE points (
@@ -61,7 +62,8 @@ _REASONS = {
     sqlite3.SQLITE_CORRUPT: ("is damaged", _ELSEWHERE),
     sqlite3.SQLITE_READONLY: ("cannot be written", "name a file that you may write"),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "name a file in a folder that you may write"),
-    sqlite3.SQLITE_FULL: ("cannot be written", "make room on the disk and sweep again"),
+    sqlite3.SQLITE_FULL: ("cannot be written", _NO_ROOM),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written", _NO_ROOM),
 }
 
 
@@ -169,20 +171,22 @@ class Store:
             found = self._db.execute("SELECT key FROM points WHERE status = 'finished'")
             return {key for (key,) in found}
 
-    def record(self, point: Point, outcome: Outcome) -> None:
-        """Write what became of a point; it is on the disk when this returns.
+    def record(self, outcomes: Iterable[tuple[Point, Outcome]]) -> None:
+        """Write what became of some points; all of it is on the disk when this returns.
 
         Raises:
-            ScenarioError: the file cannot be written any more.
+            ScenarioError: the file cannot be written any more, and has none of them.
         """
-        result = None if outcome.result is None else _json(outcome.result)
         now = datetime.now(UTC).isoformat()
+        rows = [
+            (
+                point.key, point.position, _json(point.values), outcome.status,
+                None if outcome.result is None else _json(outcome.result), outcome.error, now,
+            )
+            for point, outcome in outcomes
+        ]  # fmt: skip
         with _explained(self.path):
-            self._db.execute(
-                "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (point.key, point.position, _json(point.values), outcome.status, result,
-                 outcome.error, now),
-            )  # fmt: skip
+            self._db.executemany("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._commit()
 
     def table(self) -> Table:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import BrokenExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +20,22 @@ from dmoa.errors import DmoaError, InvariantError, ScenarioError
 from dmoa.live.cores import cores
 from dmoa.scenario import Scenario, resolve, to_dict, value_at, with_values
 from dmoa.scenario.overlay_files import is_file_name
-from dmoa.study.bounds import to_json
+from dmoa.study.bounds import prepare, to_json
+from dmoa.study.cluster import Cluster
+from dmoa.study.engines import choose
 from dmoa.study.grid import Grid, check_grid, configurations
-from dmoa.study.pool import run_all
+from dmoa.study.pool import Processes
 from dmoa.study.results import SimulationResult
-from dmoa.study.simulation import simulate
+from dmoa.study.simulation import expected_tasks, is_large, simulate
 from dmoa.study.store import SCENARIO_COLUMNS, Manifest, Outcome, Point, Store, file_named
+from dmoa.study.units import Pool, PoolError
 
 if TYPE_CHECKING:
     import networkx as nx
 
 Progress = Callable[[int, int, float | None], None]
 Names = tuple[str | None, str | None, str | None]
+Hashes = tuple[str | None, ...]
 
 _NAMED = ("overlay.topology", "arrivals.file", "service.file")
 _TITLES = ("name", "description")
@@ -59,11 +65,12 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class Task:
-    """A point to be simulated: what a worker process needs for it."""
+    """A point to be simulated: what a worker needs for it, and hashes of the files it reads."""
 
     scenario: Scenario
     graph: nx.Graph[Any] | None
     point: Point
+    files: Hashes = (None, None, None)
 
 
 def sweep(
@@ -72,6 +79,7 @@ def sweep(
     *,
     store: str | os.PathLike[str],
     workers: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
     graph: nx.Graph[Any] | None = None,
 ) -> SweepResult:
@@ -87,13 +95,16 @@ def sweep(
         grid: dotted path of the scenario to its values, at most 100,000 combinations.
         store: the file; made if there is none.
         workers: processes to use, at least 1; None: all cores.
+        scheduler: address of a Dask scheduler whose workers take the place of processes, such as
+            ``tcp://10.0.0.1:8786``.
         progress: called with the points done, those to be done and the seconds left (None until
             one finished).
         graph: a networkx graph in place of the overlay that the scenario names.
 
     Raises:
-        ScenarioError: a path or a value is wrong, or the store cannot be used; before any work.
-        DmoaError: a worker process was killed.
+        ScenarioError: a path or a value is wrong, the store cannot be used, or no scheduler
+            answers; before any work. Later: the disk is full, or a file has changed.
+        DmoaError: a worker process was killed, or the cluster was lost.
         KeyboardInterrupt: Ctrl-C, after the store was closed.
 
     >>> from tempfile import TemporaryDirectory
@@ -104,44 +115,95 @@ def sweep(
     >>> [(row["plan.layers"], row["critical_rate_hz"]) for row in result.points]
     [(0, 1.0), (1, 0.25)]
     """
-    if workers is not None and workers < 1:
-        raise ScenarioError(
-            "must be at least 1", path="workers", given=workers, remedy="leave it out: all cores"
-        )
+    _check_workers(workers, scheduler)
     path, axes = file_named(store), check_grid(scenario, grid)
-    points = _points(scenario, axes, graph)
+    tasks = _tasks(scenario, axes, graph)
     manifest = Manifest(
         scenario=_configuration(scenario), grid=axes, dmoa=__version__, graph=_graph_hash(graph)
     )
-    with Store(path, manifest, points) as journal:
+    with Store(path, manifest, [task.point for task in tasks]) as journal:
         finished = journal.finished()
-        tasks = [Task(scenario, graph, point) for point in points if point.key not in finished]
-        resumed = len(points) - len(tasks)
-        report = _reporter(progress, resumed, len(points))
+        missing = [task for task in tasks if task.point.key not in finished]
+        resumed = len(tasks) - len(missing)
+        report = _reporter(progress, resumed, len(tasks))
         try:
-            for task, outcome in run_all(run_point, tasks, min(workers or cores(), len(tasks))):
-                journal.record(task.point, outcome)
-                report()
-        except BrokenExecutor:
-            raise DmoaError(
-                "a worker process was killed, perhaps for want of memory; what was finished is in "
-                f"{path}; sweep again to go on, with fewer workers"
+            with closing(_simulated(missing, workers, scheduler)) as units:
+                for unit in units:
+                    journal.record((task.point, outcome) for task, outcome in unit)
+                    for _ in unit:
+                        report()
+        except PoolError as error:
+            raise PoolError(
+                f"{error}; what was finished is in {path}: sweep again to go on"
             ) from None
         rows = journal.table().rows
     failed = sum(row["status"] == "failed" for row in rows)
     return SweepResult(path, rows, len(rows) - failed, failed, len(rows), resumed)
 
 
-def run_point(task: Task) -> Outcome:
-    """Simulate one point in this process; an error of the point's own is its outcome.
+def _check_workers(workers: int | None, scheduler: str | None) -> None:
+    if workers is not None and workers < 1:
+        raise ScenarioError(
+            "must be at least 1", path="workers", given=workers, remedy="leave it out: all cores"
+        )
+    if workers is not None and scheduler is not None:
+        raise ScenarioError(
+            "are those of the scheduler", path="workers", given=workers, remedy="leave one out"
+        )
+
+
+def _simulated(
+    tasks: list[Task], workers: int | None, scheduler: str | None
+) -> Generator[list[tuple[Task, Outcome]]]:
+    """Simulate points, a unit of work at a time, in the order in which they finish."""
+    if not tasks:
+        return
+    with _pool(workers, scheduler) as pool:
+        if _share_replications(tasks, pool.workers):
+            for task in tasks:
+                yield [(task, run_point(task, pool))]
+        else:
+            yield from pool.run(run_point, tasks)
+
+
+def _pool(workers: int | None, scheduler: str | None) -> Processes | Cluster:
+    return Processes(workers or cores()) if scheduler is None else Cluster(scheduler)
+
+
+def _share_replications(tasks: list[Task], workers: int) -> bool:
+    """Tell whether workers that share one point after another end sooner than with one each.
+
+    Only where some would stand idle: what replications leave behind is large to send.
+    """
+    if len(tasks) >= workers:
+        return False
+    scenarios = [with_values(task.scenario, task.point.values) for task in tasks]
+    replications = min(scenario.run.replications for scenario in scenarios)
+    if len(tasks) * ceil(replications / workers) >= replications:
+        return False
+    try:
+        setups = [prepare(made, task.graph) for made, task in zip(scenarios, tasks, strict=True)]
+    except ScenarioError:
+        return False  # that point says so itself
+    return all(is_large(made, choose(made, "auto", expected_tasks(made)).engine) for made in setups)
+
+
+def run_point(task: Task, workers: int | Pool = 1) -> Outcome:
+    """Simulate one point; an error of the point's own is its outcome.
+
+    Args:
+        task: the point.
+        workers: processes or a pool for its replications; 1: this process.
 
     Raises:
+        ScenarioError: a file that the scenario names is not the one that the sweep began with.
         InvariantError: a bug.
     """
+    scenario = with_values(task.scenario, task.point.values)
+    _check_files(_names(scenario, task.graph), task.files)
     try:
-        scenario = with_values(task.scenario, task.point.values)
-        return Outcome(_columns(simulate(scenario, graph=task.graph, workers=1)))
-    except InvariantError:
+        return Outcome(_columns(simulate(scenario, graph=task.graph, workers=workers)))
+    except (InvariantError, PoolError):
         raise
     except DmoaError as error:
         return Outcome(error=str(error))
@@ -183,7 +245,7 @@ def _reporter(progress: Progress | None, resumed: int, total: int) -> Callable[[
     return report
 
 
-def _points(scenario: Scenario, grid: Grid, graph: nx.Graph[Any] | None) -> list[Point]:
+def _tasks(scenario: Scenario, grid: Grid, graph: nx.Graph[Any] | None) -> list[Task]:
     """Check every point and give it its hash: whatever its result depends on is in it."""
     if graph is not None and any(path.startswith("overlay.") for path in grid):
         raise ScenarioError(
@@ -191,8 +253,8 @@ def _points(scenario: Scenario, grid: Grid, graph: nx.Graph[Any] | None) -> list
             remedy="leave out graph, or the paths that begin with overlay",
         )  # fmt: skip
     graph_hash = _graph_hash(graph)
-    hashes: dict[Names, list[str | None]] = {}
-    points: dict[str, Point] = {}
+    hashes: dict[Names, Hashes] = {}
+    tasks: dict[str, Task] = {}
     for position, (values, configured) in enumerate(configurations(scenario, grid)):
         names = _names(configured, graph)
         if names not in hashes:
@@ -205,14 +267,15 @@ def _points(scenario: Scenario, grid: Grid, graph: nx.Graph[Any] | None) -> list
             "files": hashes[names],
         }
         key = hashlib.sha256(msgspec.json.encode(about, order="deterministic")).hexdigest()
-        if key in points:
+        if key in tasks:
             raise ScenarioError(
                 "two points are the same configuration", path="grid", given=values,
                 remedy="give every value once",
             )  # fmt: skip
         own = {path: value_at(configured, path) for path in SCENARIO_COLUMNS}
-        points[key] = Point(key, position, values | own)
-    return list(points.values())
+        point = Point(key, position, values | own)
+        tasks[key] = Task(scenario, graph, point, hashes[names])
+    return list(tasks.values())
 
 
 def _configuration(scenario: Scenario) -> dict[str, Any]:
@@ -240,7 +303,20 @@ def _check_names(scenario: Scenario, graph: nx.Graph[Any] | None) -> None:
             raise
 
 
-def _file_hashes(names: Names) -> list[str | None]:
+def _check_files(names: Names, hashes: Hashes) -> None:
+    """Refuse a file that changed while the sweep ran, or is another one on this machine."""
+    for path, name, begun, found in zip(_NAMED, names, hashes, _file_hashes(names), strict=True):
+        if begun != found:
+            raise ScenarioError(
+                f"is another file on {platform.node()} than where the sweep began, or none",
+                path=path,
+                given=name,
+                remedy="leave it as it is while a sweep runs; on a cluster, put it in the folder "
+                "where the workers were started, or name it by a path that all machines share",
+            )
+
+
+def _file_hashes(names: Names) -> Hashes:
     """Hash the files that a scenario names, so that old results do not outlive a change."""
     topology, *files = names
     found: list[str | None] = []
@@ -250,7 +326,7 @@ def _file_hashes(names: Names) -> list[str | None]:
         except OSError:
             content = b""  # each point says so itself
         found.append(hashlib.sha256(content).hexdigest() if content else None)
-    return found
+    return tuple(found)
 
 
 def _graph_hash(graph: nx.Graph[Any] | None) -> str | None:
@@ -258,4 +334,4 @@ def _graph_hash(graph: nx.Graph[Any] | None) -> str | None:
     if graph is None:
         return None
     overlay = resolve(Scenario(), graph)
-    return hashlib.sha256(msgspec.json.encode([overlay.names, overlay.peers])).hexdigest()
+    return hashlib.sha256(msgspec.json.encode([overlay.names, list(overlay.peers)])).hexdigest()

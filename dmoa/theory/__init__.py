@@ -1,8 +1,9 @@
 """Exact and approximate theory: loads, limits, best weights, waiting and sojourn times.
 
-Pure functions on numbers and numpy arrays; an overlay is its 0/1 adjacency matrix. What each
+Pure functions on numbers and numpy arrays; an overlay is its 0/1 adjacency matrix, dense or of
+scipy.sparse: then memory and time grow with the edges, not with the square of the nodes. What each
 formula assumes, and whether it is proven, stands in its docstring and in ``docs/theory.md``.
-scipy is imported only when a linear program is solved.
+scipy is imported only for sparse matrices, and when a linear program is solved.
 """
 
 from __future__ import annotations
@@ -45,14 +46,17 @@ from dmoa.theory.sojourn import (
     join_buffer_time_s,
     sojourn_time_s,
     sojourn_time_unequal_s,
+    sojourn_times_s,
 )
-from dmoa.theory.weights import best_inclusion
+from dmoa.theory.weights import BestWeights, best_inclusion, best_weights
 
 __all__ = [
+    "BestWeights",
     "NodeMeans",
     "QueueMeans",
     "Sufficiency",
     "best_inclusion",
+    "best_weights",
     "bottleneck",
     "critical_rate_hz",
     "expected_maximum_s",
@@ -72,6 +76,7 @@ __all__ = [
     "offered_load",
     "sojourn_time_s",
     "sojourn_time_unequal_s",
+    "sojourn_times_s",
     "speedup_queue",
     "sufficient",
     "sufficient_at_full_batch",

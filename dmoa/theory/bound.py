@@ -13,6 +13,8 @@ from dmoa.theory.load import tasks_per_prompt
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from dmoa.theory.checks import FloatArray, Quantity
+
 # Means that differ by less than this share are equal: they went through floating-point sums.
 _EQUAL = 1e-9
 
@@ -105,7 +107,7 @@ def theorem1_critical_rate_hz(layers: int, proposers: int, service_time_s: Array
     return float(1 / (slowest * tasks_per_prompt(layers, proposers)))
 
 
-def sufficient(layers: int, proposers: int, service_time_s: ArrayLike = 1.0) -> Sufficiency:
+def sufficient(layers: int, proposers: int, service_time_s: Quantity = 1.0) -> Sufficiency:
     """Return whether a_i < slots_i at every node, which is necessary, is also sufficient.
 
     Three cases: no forks (M = 0 or k = 0), proven; forks with a mean service time that depends on
@@ -132,22 +134,39 @@ def sufficient(layers: int, proposers: int, service_time_s: ArrayLike = 1.0) -> 
     'class-dependent'
     """
     stages, peers = checks.layer_count(layers), checks.proposer_count(proposers)
-    means = checks.numbers(service_time_s, "service_time_s")
-    nodes = means.shape[-1] if means.ndim else 1
-    means = checks.by_class(means, nodes, stages, "service_time_s")
+    low, high = _extremes(service_time_s, stages)
     if stages == 0 or peers == 0:
         return _PROVEN
+    return _CLASS_DEPENDENT if (high - low > _EQUAL * high).any() else _CONJECTURED
+
+
+def _extremes(service_time_s: Quantity, stages: int) -> tuple[FloatArray, FloatArray]:
+    """Give the least and the largest mean service time of a class at each server, (n,)."""
+    path = "service_time_s"
+    matrices = checks.sparse_stages(service_time_s, stages, path)
+    if matrices is not None:
+        # An aggregation is served by its own origin.
+        last = matrices[-1]
+        matrices[-1] = last.only(last.origin == last.server)
+        low, high = np.full(last.nodes, np.inf), np.zeros(last.nodes)
+        for one in matrices:
+            checks.signed(one.value, path, zero=False)
+            np.minimum.at(low, one.server, one.value)
+            np.maximum.at(high, one.server, one.value)
+        return low, high
+    means = checks.numbers(service_time_s, path)  # type: ignore[arg-type]  # it is not sparse
+    nodes = means.shape[-1] if means.ndim else 1
+    means = checks.by_stage(means, nodes, stages, path)
     if means.ndim == 3:
         aggregating = np.diagonal(means[-1])[np.newaxis]
         means = np.concatenate([means[:-1].reshape(-1, nodes), aggregating])
-    spread = np.ptp(means, axis=0) > _EQUAL * means.max(axis=0)
-    return _CLASS_DEPENDENT if spread.any() else _CONJECTURED
+    return means.min(axis=0), means.max(axis=0)
 
 
 def sufficient_at_full_batch(
     layers: int,
     proposers: int,
-    service_time_s: ArrayLike = 1.0,
+    service_time_s: Quantity = 1.0,
     *,
     mixed: bool = False,
     hosts: bool = False,

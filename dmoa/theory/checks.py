@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from dmoa.errors import ScenarioError
+from dmoa.theory.edges import Edges, PerTask
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+    from scipy.sparse import sparray
 
     FloatArray: TypeAlias = NDArray[np.float64]
     BoolArray: TypeAlias = NDArray[np.bool_]
+    Matrix: TypeAlias = ArrayLike | sparray
+    Quantity: TypeAlias = ArrayLike | Sequence[sparray]
 
-NODES_MAX: Final = 5_000
-"""Overlays are dense (n, n) matrices; above this size one of them passes 200 MB."""
+NODES_MAX: Final = 1_000_000
+DENSE_NODES_MAX: Final = 5_000
+"""Nodes of a dense matrix (n, n); above this size one of them passes 200 MB."""
 LAYERS_MAX: Final = 1_000
 PROPOSERS_MAX: Final = 10_000
 NUMBER_MAX: Final = 1e50
 """Numbers beyond it, or below its inverse, are mistakes, and their squares would overflow."""
 
 _INCLUSION_REMEDY: Final = "p[j, i] is the chance that origin j asks i, from 0 to 1"
-_SHAPES: Final = "a number, (n,), (layers + 1, n) or (layers + 1, n, n)"
+_SHAPES: Final = (
+    "a number, (n,), (layers + 1, n), (layers + 1, n, n) or layers + 1 sparse matrices (n, n)"
+)
 
 
 def whole(value: object, path: str, *, at_least: int, at_most: int) -> int:
@@ -168,59 +176,127 @@ def slot_counts(value: ArrayLike, nodes: int) -> FloatArray:
     return slots
 
 
-def square(value: ArrayLike, path: str) -> FloatArray:
-    """Return a matrix over the nodes, shape (n, n), with a zero diagonal."""
-    array = numbers(value, path)
-    if array.ndim != 2 or array.shape[0] != array.shape[1] or not 1 <= len(array) <= NODES_MAX:
-        raise ScenarioError(
-            "has the wrong shape",
-            path=path,
-            given=array.shape,
-            remedy=f"give a matrix (n, n) with 1 to {NODES_MAX} nodes",
-        )
-    own = np.eye(len(array), dtype=np.bool_) & (array != 0)
-    refuse(array, own, path, "must be 0 on the diagonal", "a node is not its own neighbour")
-    return array
+def is_sparse(value: object) -> bool:
+    """Tell whether a value is a matrix of scipy.sparse, without importing it."""
+    return hasattr(value, "tocsr")
 
 
-def overlay(adjacency: ArrayLike) -> FloatArray:
-    """Return the adjacency matrix of an overlay, shape (n, n), entries 0 and 1, origins in rows."""
+def square(value: Matrix, path: str) -> Edges:
+    """Return the entries of a matrix over the nodes, (n, n) with a zero diagonal."""
+    if is_sparse(value):
+        edges = sparse(value, path)
+    else:
+        array = numbers(value, path)  # type: ignore[arg-type]  # no sparse one is left here
+        if array.ndim != 2 or array.shape[0] != array.shape[1]:
+            raise _no_square(path, array.shape)
+        if not 1 <= len(array) <= DENSE_NODES_MAX:
+            raise _no_square(path, array.shape)
+        edges = Edges.of_dense(array)
+    own = (edges.origin == edges.server) & (edges.value != 0)
+    edges.refuse(own, path, "must be 0 on the diagonal", "a node is not its own neighbour")
+    return edges
+
+
+def sparse(value: Any, path: str) -> Edges:
+    """Return the stored entries of a sparse matrix (n, n), all of them finite."""
+    shape = value.shape
+    if len(shape) != 2 or shape[0] != shape[1] or not 1 <= shape[0] <= NODES_MAX:
+        raise _no_square(path, shape)
+    edges = Edges.of_sparse(value)
+    edges.refuse(~np.isfinite(edges.value), path, "must be finite", "replace NaN and infinities")
+    return edges
+
+
+def _no_square(path: str, shape: tuple[int, ...]) -> ScenarioError:
+    return ScenarioError(
+        "has the wrong shape",
+        path=path,
+        given=shape,
+        remedy=f"give a matrix (n, n) with 1 to {DENSE_NODES_MAX} nodes, or one of scipy.sparse "
+        f"with up to {NODES_MAX}",
+    )
+
+
+def overlay(adjacency: Matrix) -> Edges:
+    """Return the edges of an adjacency matrix (n, n), entries 0 and 1, origins in rows."""
     path = "adjacency"
-    array = square(adjacency, path)
-    refuse(
-        array,
-        (array != 0) & (array != 1),
+    edges = square(adjacency, path)
+    edges.refuse(
+        (edges.value != 0) & (edges.value != 1),
         path,
         "must be 0 or 1",
         "leave weights out, for example networkx.to_numpy_array(graph, weight=None)",
     )
-    return array
+    there = edges.value == 1
+    return edges if there.all() else edges.only(there)
 
 
-def inclusion_matrix(inclusion: ArrayLike) -> FloatArray:
-    """Return inclusion probabilities p, shape (n, n), entries from 0 to 1."""
+def inclusion_matrix(inclusion: Matrix) -> Edges:
+    """Return inclusion probabilities p, (n, n), entries from 0 to 1."""
     path = "inclusion"
-    array = square(inclusion, path)
-    refuse(array, (array < 0) | (array > 1), path, "is out of range", _INCLUSION_REMEDY)
-    return array
+    edges = square(inclusion, path)
+    edges.refuse((edges.value < 0) | (edges.value > 1), path, "is out of range", _INCLUSION_REMEDY)
+    return edges
 
 
 def by_class(
-    value: ArrayLike, nodes: int, layers: int, path: str, *, zero: bool = False
+    value: Quantity, edges: Edges, layers: int, path: str, *, zero: bool = False
+) -> PerTask:
+    """Return a quantity per class of tasks on the edges of an overlay.
+
+    Args:
+        value: a number, (n,), (layers + 1, n), (layers + 1, n, n) or layers + 1 sparse matrices
+            (n, n); the axes are [stage, origin, server], the last stage is the aggregation.
+        edges: who asks whom.
+        layers: M, checked.
+        path: of the argument, for errors.
+        zero: whether 0 is allowed.
+    """
+    matrices = sparse_stages(value, layers, path, nodes=edges.nodes)
+    if matrices is not None:
+        own = np.array([one.diagonal() for one in matrices])
+        asked = np.array([edges.find(one) for one in matrices])
+        return PerTask(signed(own, path, zero=zero), signed(asked, path, zero=zero))
+    array = by_stage(value, edges.nodes, layers, path, zero=zero)
+    if array.ndim == 2:
+        return PerTask(array, None)
+    own = np.diagonal(array, axis1=1, axis2=2)
+    return PerTask(own, array[:, edges.origin, edges.server])
+
+
+def sparse_stages(
+    value: Quantity, layers: int, path: str, nodes: int | None = None
+) -> list[Edges] | None:
+    """Return a sequence of sparse matrices as edges, one for each stage; None if it is no such."""
+    if not (isinstance(value, list | tuple) and value and all(map(is_sparse, value))):
+        return None
+    matrices = [sparse(one, f"{path}[{stage}]") for stage, one in enumerate(value)]
+    nodes = matrices[0].nodes if nodes is None else nodes
+    if len(matrices) != layers + 1 or any(one.nodes != nodes for one in matrices):
+        raise _wrong_class(path, (len(matrices), *value[0].shape), nodes, layers)
+    return matrices
+
+
+def by_stage(
+    value: Quantity, nodes: int, layers: int, path: str, *, zero: bool = False
 ) -> FloatArray:
-    """Return a quantity per class of tasks, shape (layers + 1, n) or (layers + 1, n, n).
+    """Return a dense quantity by stage, (layers + 1, n) or (layers + 1, n, n).
 
     The axes are [stage, server] or [stage, origin, server]; the last stage is the aggregation.
     """
-    array = signed(numbers(value, path), path, zero=zero)
+    array = signed(numbers(value, path), path, zero=zero)  # type: ignore[arg-type]  # not sparse
     stages = layers + 1
     if array.shape in ((), (nodes,)):
         return np.broadcast_to(array, (stages, nodes))
     if array.shape in ((stages, nodes), (stages, nodes, nodes)):
         return array
-    raise ScenarioError(
+    raise _wrong_class(path, array.shape, nodes, layers)
+
+
+def _wrong_class(path: str, shape: tuple[int, ...], nodes: int, layers: int) -> ScenarioError:
+    return ScenarioError(
         "has the wrong shape",
         path=path,
-        given=array.shape,
-        remedy=f"give {_SHAPES}, here with n = {nodes} and layers + 1 = {stages}",
+        given=shape,
+        remedy=f"give {_SHAPES}, here with n = {nodes} and layers + 1 = {layers + 1}",
     )

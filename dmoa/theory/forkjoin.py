@@ -178,10 +178,10 @@ def expected_maximum_s(spare_rate_hz: ArrayLike) -> float:
 
 
 def subsets(spare: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return each subset's sum and size, both (2^K,), the empty subset first."""
-    total, members = np.zeros(1), np.zeros(1)
-    for rate in spare:
-        total = np.concatenate([total, total + rate])
+    """Return each subset's sum, (..., 2^K), and size, (2^K,), the empty one first, of (..., K)."""
+    total, members = np.zeros((*spare.shape[:-1], 1)), np.zeros(1)
+    for column in range(spare.shape[-1]):
+        total = np.concatenate([total, total + spare[..., column, np.newaxis]], axis=-1)
         members = np.concatenate([members, members + 1])
     return total, members
 

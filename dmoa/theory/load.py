@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from dmoa.theory import checks
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from scipy.sparse import csr_array, sparray
 
-    from dmoa.theory.checks import FloatArray
+    from dmoa.theory.checks import FloatArray, Matrix, Quantity
+    from dmoa.theory.edges import Edges, PerTask
 
 # Loads that differ by less than this are a tie: rounding must not choose the bottleneck.
 _TIE = 1e-9
@@ -38,18 +40,22 @@ def tasks_per_prompt(layers: int, proposers: int) -> int:
     return (checks.proposer_count(proposers) + 1) * checks.layer_count(layers) + 1
 
 
-def uniform_inclusion(adjacency: ArrayLike, proposers: int) -> FloatArray:
+@overload
+def uniform_inclusion(adjacency: sparray, proposers: int) -> csr_array: ...
+@overload
+def uniform_inclusion(adjacency: ArrayLike, proposers: int) -> FloatArray: ...
+def uniform_inclusion(adjacency: Matrix, proposers: int) -> FloatArray | csr_array:
     """Return p[j, i], the chance that origin j asks i in a layer, for the uniform choice.
 
     That is min(k, d_j) / d_j for each of the d_j neighbours of j, and 0 elsewhere.
 
     Args:
-        adjacency: (n, n), 0 and 1, zero diagonal, origins in rows; n ≤ 5000. A node may be
-            isolated.
+        adjacency: (n, n), 0 and 1, zero diagonal, origins in rows; dense with n ≤ 5000, or of
+            scipy.sparse with n ≤ 1 000 000. A node may be isolated.
         proposers: k ≥ 0; a node with fewer neighbours asks all of them.
 
     Returns:
-        (n, n), origins in rows.
+        (n, n), origins in rows; sparse if the adjacency is, with an entry for each of its edges.
 
     Raises:
         ScenarioError: if the matrix is not an overlay or k is not a count.
@@ -59,14 +65,19 @@ def uniform_inclusion(adjacency: ArrayLike, proposers: int) -> FloatArray:
            [1. , 0. , 0. ],
            [1. , 0. , 0. ]])
     """
-    overlay = checks.overlay(adjacency)
-    degree = overlay.sum(axis=1)
+    chances: FloatArray | csr_array = uniform_edges(checks.overlay(adjacency), proposers).matrix()
+    return chances
+
+
+def uniform_edges(overlay: Edges, proposers: int) -> Edges:
+    """Give the uniform choice on the edges of an overlay."""
+    degree = overlay.sent(overlay.value)
     asked = np.minimum(checks.proposer_count(proposers), degree)
     share: FloatArray = asked / np.maximum(degree, 1)
-    return overlay * share[:, np.newaxis]
+    return overlay._replace(value=share[overlay.origin])
 
 
-def task_rate_hz(arrival_rate_hz: ArrayLike, inclusion: ArrayLike, layers: int) -> FloatArray:
+def task_rate_hz(arrival_rate_hz: ArrayLike, inclusion: Matrix, layers: int) -> FloatArray:
     """Return Λ_i = M (λ_i + Σ_j λ_j p_ji) + λ_i, the tasks per second that node i is given.
 
     Exact, by linearity of expectation, for any overlay, arrivals and service times, while every
@@ -74,7 +85,8 @@ def task_rate_hz(arrival_rate_hz: ArrayLike, inclusion: ArrayLike, layers: int) 
 
     Args:
         arrival_rate_hz: λ ≥ 0 prompts per second and node, a number or (n,); not all 0.
-        inclusion: p, (n, n), origins in rows, entries from 0 to 1, zero diagonal.
+        inclusion: p, (n, n), dense or of scipy.sparse, origins in rows, entries from 0 to 1, zero
+            diagonal.
         layers: M ≥ 0.
 
     Returns:
@@ -87,13 +99,14 @@ def task_rate_hz(arrival_rate_hz: ArrayLike, inclusion: ArrayLike, layers: int) 
     array([0.5, 0.5])
     """
     chances = checks.inclusion_matrix(inclusion)
-    rates = checks.arrival_rates(arrival_rate_hz, len(chances))
-    loads: FloatArray = checks.layer_count(layers) * (rates + rates @ chances) + rates
+    rates = checks.arrival_rates(arrival_rate_hz, chances.nodes)
+    asked = chances.received(rates[chances.origin] * chances.value)
+    loads: FloatArray = checks.layer_count(layers) * (rates + asked) + rates
     return loads
 
 
 def offered_load(
-    arrival_rate_hz: ArrayLike, inclusion: ArrayLike, service_time_s: ArrayLike, layers: int
+    arrival_rate_hz: ArrayLike, inclusion: Matrix, service_time_s: Quantity, layers: int
 ) -> FloatArray:
     """Return a_i = Σ_m s_i^(m) (λ_i + Σ_j λ_j p_ji) + s_i^(A) λ_i, the offered load in Erlang.
 
@@ -103,11 +116,13 @@ def offered_load(
 
     Args:
         arrival_rate_hz: λ ≥ 0 prompts per second and node, a number or (n,); not all 0.
-        inclusion: p, (n, n), origins in rows, entries from 0 to 1, zero diagonal.
+        inclusion: p, (n, n), dense or of scipy.sparse, origins in rows, entries from 0 to 1, zero
+            diagonal.
         service_time_s: mean service times s > 0 in seconds: a number, (n,) by server,
             (M + 1, n) by stage and server, or (M + 1, n, n) by stage, origin and server, for
-            service by tokens, where an origin with more responses makes longer prompts. The last
-            stage is the aggregation; of its (n, n) only the diagonal counts.
+            service by tokens, where an origin with more responses makes longer prompts; for that,
+            M + 1 matrices (n, n) of scipy.sparse will do as well. The last stage is the
+            aggregation; of its (n, n) only the diagonal counts.
         layers: M ≥ 0.
 
     Returns:
@@ -125,27 +140,28 @@ def offered_load(
     array([0.9   , 0.2143, 0.2143, 0.2143, 0.2143, 0.2143, 0.2143, 0.2143])
     """
     chances = checks.inclusion_matrix(inclusion)
-    nodes, stages = len(chances), checks.layer_count(layers)
-    rates = checks.arrival_rates(arrival_rate_hz, nodes)
-    service = checks.by_class(service_time_s, nodes, stages, "service_time_s")
+    rates = checks.arrival_rates(arrival_rate_hz, chances.nodes)
+    stages = checks.layer_count(layers)
+    service = checks.by_class(service_time_s, chances, stages, "service_time_s")
     return class_load(rates, chances, service)
 
 
-def class_load(rates: FloatArray, chances: FloatArray, per_task: FloatArray) -> FloatArray:
+def class_load(rates: FloatArray, chances: Edges, per_task: PerTask) -> FloatArray:
     """Return the rate (n,) at which tasks bring a quantity to each server.
 
     Args:
         rates: λ, (n,).
-        chances: p, (n, n).
-        per_task: the mean quantity per task, (M + 1, n) or (M + 1, n, n) as in ``checks.by_class``;
-            service times give the offered load, their second moments what waiting depends on.
+        chances: p on the edges.
+        per_task: the mean quantity per task; service times give the offered load, their second
+            moments what waiting depends on.
     """
-    proposing = per_task[:-1].sum(axis=0)
-    if proposing.ndim == 1:
-        spread: FloatArray = proposing * (rates + rates @ chances) + per_task[-1] * rates
+    proposing, aggregating = per_task.own[:-1].sum(axis=0), per_task.own[-1]
+    asking = rates[chances.origin] * chances.value
+    if per_task.asked is None:
+        spread: FloatArray = proposing * (rates + chances.received(asking)) + aggregating * rates
         return spread
-    own = np.diagonal(proposing) + np.diagonal(per_task[-1])
-    load: FloatArray = rates @ (chances * proposing) + own * rates
+    asked = chances.received(asking * per_task.per_layer_sum(chances))
+    load: FloatArray = asked + (proposing + aggregating) * rates
     return load
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from dmoa.errors import ScenarioError
 from dmoa.theory import checks
+from dmoa.theory.edges import PerTask
 from dmoa.theory.load import class_load
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from dmoa.theory.checks import FloatArray
+    from dmoa.theory.checks import FloatArray, Matrix, Quantity
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,10 @@ def md1(arrival_rate_hz: float, service_time_s: float) -> QueueMeans:
 
 def node_means(
     arrival_rate_hz: ArrayLike,
-    inclusion: ArrayLike,
-    service_time_s: ArrayLike,
+    inclusion: Matrix,
+    service_time_s: Quantity,
     layers: int,
-    cv: ArrayLike = 1.0,
+    cv: Quantity = 1.0,
 ) -> NodeMeans:
     """Return every node's means as if it were an M/G/1 queue of its mixture of task classes.
 
@@ -162,7 +163,8 @@ def node_means(
 
     Args:
         arrival_rate_hz: λ ≥ 0 prompts per second and node, a number or (n,); not all 0.
-        inclusion: p, (n, n), origins in rows, entries from 0 to 1, zero diagonal.
+        inclusion: p, (n, n), dense or of scipy.sparse, origins in rows, entries from 0 to 1, zero
+            diagonal.
         service_time_s: mean service times in seconds, in any shape that ``offered_load`` takes.
         layers: M ≥ 0.
         cv: coefficient of variation ≥ 0 of the service time within a class, in any shape that
@@ -180,17 +182,16 @@ def node_means(
     (array([0.5, 0.5, 0.5, 0.5]), array([1., 1., 1., 1.]))
     """
     chances = checks.inclusion_matrix(inclusion)
-    nodes, stages = len(chances), checks.layer_count(layers)
+    nodes, stages = chances.nodes, checks.layer_count(layers)
     rates = checks.arrival_rates(arrival_rate_hz, nodes)
-    mean = checks.by_class(service_time_s, nodes, stages, "service_time_s")
-    variation = checks.by_class(cv, nodes, stages, "cv", zero=True)
-    if mean.ndim < variation.ndim:
-        mean = mean[:, np.newaxis, :]
-    elif variation.ndim < mean.ndim:
-        variation = variation[:, np.newaxis, :]
-    second = mean * mean * (1 + variation * variation)
-    load = class_load(rates, chances, np.broadcast_to(mean, second.shape))
-    tasks = class_load(rates, chances, np.ones((stages + 1, nodes)))
+    mean = checks.by_class(service_time_s, chances, stages, "service_time_s")
+    variation = checks.by_class(cv, chances, stages, "cv", zero=True)
+    second = PerTask(_second_moment(mean.own, variation.own), None)
+    if mean.asked is not None or variation.asked is not None:
+        asked = _second_moment(mean.on(chances), variation.on(chances))
+        second = second._replace(asked=asked)
+    load = class_load(rates, chances, mean)
+    tasks = class_load(rates, chances, PerTask(np.ones((stages + 1, nodes)), None))
     spare = np.maximum(1 - load, 0)
     with np.errstate(divide="ignore"):
         waiting = class_load(rates, chances, second) / (2 * spare)
@@ -203,6 +204,11 @@ def node_means(
         waiting_time_s=waiting,
         sojourn_time_s=waiting + service,
     )
+
+
+def _second_moment(mean: FloatArray, cv: FloatArray) -> FloatArray:
+    second: FloatArray = mean * mean * (1 + cv * cv)
+    return second
 
 
 def _pollaczek_khinchine(rate: float, mean: float, second: float) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmoa.errors import ScenarioError
 from dmoa.theory import checks
 from dmoa.theory.forkjoin import (
     SUBSETS_OF_MAX,
@@ -19,7 +20,10 @@ from dmoa.theory.forkjoin import (
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from dmoa.theory.checks import FloatArray
+    from dmoa.theory.checks import FloatArray, Matrix
+
+# Sums over sets of peers that are held at once: 8 MB of them.
+_SUMS_MAX = 2**20
 
 
 def sojourn_time_s(
@@ -87,22 +91,72 @@ def sojourn_time_unequal_s(
     8.0
     """
     depth, asked = checks.layer_count(layers), checks.proposer_count(proposers)
-    own = float(checks.number(origin_spare_rate_hz, "origin_spare_rate_hz"))
+    own = checks.number(origin_spare_rate_hz, "origin_spare_rate_hz")
     peers = checks.few(
         peer_spare_rates_hz, "peer_spare_rates_hz", at_least=0, at_most=SUBSETS_OF_MAX - 1
     )
-    asked = min(asked, peers.size)
+    return float(_unequal_s(depth, asked, own[np.newaxis], peers[np.newaxis])[0])
+
+
+def sojourn_times_s(
+    layers: int, proposers: int, spare_rate_hz: ArrayLike, adjacency: Matrix
+) -> FloatArray:
+    """Return the mean sojourn time of the prompts of each origin, as ``sojourn_time_unequal_s``.
+
+    Args:
+        layers: M ≥ 0.
+        proposers: k ≥ 0.
+        spare_rate_hz: μ_i - Λ_i of each node, (n,); zero or below means saturated.
+        adjacency: (n, n), 0 and 1, zero diagonal, origins in rows, dense or of scipy.sparse; a node
+            has 19 neighbours at most.
+
+    Returns:
+        (n,), seconds; ``math.inf`` where a node that takes part is saturated.
+
+    Raises:
+        ScenarioError: if an argument is out of range or a node has too many neighbours.
+
+    >>> sojourn_times_s(1, 1, [0.5, 0.25, 0.5], [[0, 1, 0], [1, 0, 1], [0, 1, 0]]).round(3)
+    array([6.667, 8.667, 6.667])
+    """
+    depth, asked = checks.layer_count(layers), checks.proposer_count(proposers)
+    overlay = checks.overlay(adjacency)
+    spare = checks.numbers(spare_rate_hz, "spare_rate_hz")
+    degrees = overlay.sent(overlay.value).astype(np.int64)
+    if spare.shape != degrees.shape or degrees.max() >= SUBSETS_OF_MAX:
+        raise ScenarioError(
+            "has the wrong shape",
+            path="spare_rate_hz",
+            given=spare.shape,
+            remedy=f"give one number per node, shape ({overlay.nodes},), and nodes of at most "
+            f"{SUBSETS_OF_MAX - 1} neighbours",
+        )
+    offsets = np.cumsum(degrees) - degrees
+    times = np.empty(overlay.nodes)
+    for degree in np.unique(degrees).tolist():
+        alike = np.flatnonzero(degrees == degree)
+        for block in np.array_split(alike, -(-len(alike) * 2**degree // _SUMS_MAX)):
+            peers = overlay.server[offsets[block, np.newaxis] + np.arange(degree)]
+            times[block] = _unequal_s(depth, asked, spare[block], spare[peers])
+    return times
+
+
+def _unequal_s(depth: int, asked: int, own: FloatArray, peers: FloatArray) -> FloatArray:
+    """Compute the sojourn times (b,) of origins with as many peers each, (b, d)."""
+    degree = peers.shape[1]
+    asked = min(asked, degree)
     forks = depth > 0 and asked > 0
-    if own <= 0 or (forks and (peers <= 0).any()):
-        return math.inf
+    saturated = (own <= 0) | (forks & (peers <= 0).any(axis=1))
+    safe = np.where(saturated, 1.0, own)
     if not forks:
-        return (depth + 1) / own
-    total, members = subsets(peers)
-    chance = _chance_all_asked(peers.size, asked)[members.astype(np.intp)]
+        return np.where(saturated, math.inf, (depth + 1) / safe)
+    total, members = subsets(np.where(saturated[:, np.newaxis], 1.0, peers))
+    chance = _chance_all_asked(degree, asked)[members.astype(np.intp)]
     sign = (-1.0) ** members
     # Sets of peers alone, then the same sets with the origin, which always proposes.
-    slowest = np.sum((-sign * chance)[1:] / total[1:]) + np.sum(sign * chance / (total + own))
-    return depth * float(slowest) + 1 / own
+    slowest = np.sum((-sign * chance)[1:] / total[:, 1:], axis=1)
+    slowest += np.sum(sign * chance / (total + safe[:, np.newaxis]), axis=1)
+    return np.where(saturated, math.inf, depth * slowest + 1 / safe)
 
 
 def join_buffer_time_s(proposers: int, service_time_s: float, task_rate_hz: float) -> float:

@@ -2,50 +2,73 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, overload
 
 import numpy as np
 
 from dmoa.errors import ScenarioError
 from dmoa.theory import checks
-from dmoa.theory.load import class_load, uniform_inclusion
+from dmoa.theory.balance import balance
+from dmoa.theory.load import uniform_edges
+from dmoa.theory.program import Program
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+    from scipy.sparse import csr_array, sparray
 
-    from dmoa.theory.checks import BoolArray, FloatArray
+    from dmoa.theory.checks import FloatArray, Matrix, Quantity
 
 EDGES_MAX: Final = 100_000
 """Directed edges of the linear program: seconds, not minutes, on one core."""
 
 SOLVER_TIME_MAX_S: Final = 120.0
 
+GAP: Final = 0.001
+"""Share of the largest load that larger overlays may be from the optimum."""
+
 # The first program's optimum is attainable but for the rounding of sums over all nodes.
 _ROOM: Final = 1e-11
-# Chances this close to 0 or 1 are the solver's rounding of it.
-_SURE: Final = 1e-8
 
 
-class _Program(NamedTuple):
-    """The choice as a linear program around the uniform one: p = u + up - down on every edge."""
+class BestWeights(NamedTuple):
+    """The best inclusion probabilities (n, n), and by what share λ* may be below the optimum.
 
-    origin: NDArray[np.intp]
-    server: NDArray[np.intp]
-    uniform: FloatArray
-    work: FloatArray
-    base: FloatArray
-    slots: FloatArray
+    The ``gap`` is 0 where the linear program was solved.
+    """
+
+    inclusion: FloatArray | csr_array
+    gap: float
 
 
+@overload
+def best_inclusion(
+    adjacency: sparray,
+    arrival_rate_hz: ArrayLike,
+    proposers: int,
+    service_time_s: Quantity,
+    layers: int,
+    *,
+    slots: ArrayLike = 1.0,
+) -> csr_array: ...
+@overload
 def best_inclusion(
     adjacency: ArrayLike,
     arrival_rate_hz: ArrayLike,
     proposers: int,
-    service_time_s: ArrayLike,
+    service_time_s: Quantity,
     layers: int,
     *,
     slots: ArrayLike = 1.0,
-) -> FloatArray:
+) -> FloatArray: ...
+def best_inclusion(
+    adjacency: Matrix,
+    arrival_rate_hz: ArrayLike,
+    proposers: int,
+    service_time_s: Quantity,
+    layers: int,
+    *,
+    slots: ArrayLike = 1.0,
+) -> FloatArray | csr_array:
     """Return the inclusion probabilities p[j, i] that maximise the critical rate λ*.
 
     They minimise max_i a_i / slots_i over 0 ≤ p_ji ≤ 1 and Σ_i p_ji = min(k, d_j), a linear
@@ -54,9 +77,13 @@ def best_inclusion(
     many different peers as the optimum allows; where the uniform choice is optimal, it is
     returned. The result is the same on every call.
 
+    With more than 100 000 edges at nodes that have a choice (0 < k < d_j), the programs would take
+    minutes and more. There the choice begins with the uniform one and moves away from overloaded
+    peers until it is proven to be within 0.1 % of the optimum; ``best_weights`` tells how near.
+
     Args:
-        adjacency: (n, n), 0 and 1, zero diagonal, origins in rows; at most 100 000 ones in rows
-            where there is a choice (d_j > k). A node may be isolated.
+        adjacency: (n, n), 0 and 1, zero diagonal, origins in rows, dense or of scipy.sparse. A node
+            may be isolated.
         arrival_rate_hz: λ ≥ 0 prompts per second and node, a number or (n,); not all 0.
         proposers: k ≥ 0.
         service_time_s: mean service times in seconds, in any shape that ``offered_load`` takes.
@@ -64,14 +91,13 @@ def best_inclusion(
         slots: tasks served at once, ≥ 1, a number or (n,).
 
     Returns:
-        (n, n), origins in rows. A node realises its row by systematic sampling without
-        replacement.
+        (n, n), origins in rows; sparse if the adjacency is. A node realises its row by systematic
+        sampling without replacement.
 
     Raises:
-        ScenarioError: if an argument is out of range, the shapes disagree or the overlay has too
-            many edges.
+        ScenarioError: if an argument is out of range, the shapes disagree or the solver gives up.
 
-    >>> from dmoa.theory import critical_rate_hz, offered_load
+    >>> from dmoa.theory import critical_rate_hz, offered_load, uniform_inclusion
     >>> grid = np.zeros((16, 16))
     >>> for i in range(16):
     ...     for j in [i + 1] * (i % 4 < 3) + [i + 4] * (i < 12):
@@ -81,61 +107,69 @@ def best_inclusion(
     0.1304
     0.1429
     """
+    return best_weights(
+        adjacency, arrival_rate_hz, proposers, service_time_s, layers, slots=slots
+    ).inclusion
+
+
+def best_weights(
+    adjacency: Matrix,
+    arrival_rate_hz: ArrayLike,
+    proposers: int,
+    service_time_s: Quantity,
+    layers: int,
+    *,
+    slots: ArrayLike = 1.0,
+) -> BestWeights:
+    """Return the chances of ``best_inclusion``, and how near to the optimum they are proven to be.
+
+    Args:
+        adjacency: as of ``best_inclusion``, and so are all others.
+        arrival_rate_hz: λ.
+        proposers: k.
+        service_time_s: mean service times in seconds.
+        layers: M.
+        slots: tasks served at once.
+
+    Raises:
+        ScenarioError: if an argument is out of range, the shapes disagree or the solver gives up.
+
+    >>> best_weights([[0, 1, 1], [1, 0, 1], [1, 1, 0]], 0.1, 1, 1.0, layers=1).gap
+    0.0
+    """
     overlay = checks.overlay(adjacency)
-    nodes, stages = len(overlay), checks.layer_count(layers)
+    nodes, stages = overlay.nodes, checks.layer_count(layers)
     rates = checks.arrival_rates(arrival_rate_hz, nodes)
-    service = checks.by_class(service_time_s, nodes, stages, "service_time_s")
+    service = checks.by_class(service_time_s, overlay, stages, "service_time_s")
     places = checks.slot_counts(slots, nodes)
-    chances = uniform_inclusion(overlay, proposers)
+    uniform = uniform_edges(overlay, proposers)
     # An origin has a choice only where 0 < p < 1, and only an origin with prompts makes use of it.
-    free = (chances > 0) & (chances < 1) & (rates > 0)[:, np.newaxis]
+    free = (uniform.value > 0) & (uniform.value < 1) & (rates > 0)[uniform.origin]
     if stages == 0 or not free.any():
-        return chances
-    program = _program(free, rates, chances, service, places)
-    chances[program.origin, program.server] = _nearest_optimum(program)
-    return chances
+        return BestWeights(uniform.matrix(), 0.0)
+    program, chances, gap = Program.of(free, rates, uniform, service, places), uniform.value, 0.0
+    chances = chances.copy()
+    if len(program.origin) <= EDGES_MAX:
+        chances[free] = _nearest_optimum(program)
+    else:
+        balanced = balance(program, GAP)
+        chances[free], gap = balanced.chances, balanced.gap
+    return BestWeights(uniform._replace(value=chances).matrix(), gap)
 
 
-def _program(
-    free: BoolArray, rates: FloatArray, chances: FloatArray, service: FloatArray, slots: FloatArray
-) -> _Program:
-    """Write down the program over the free edges, in units of the uniform choice's largest load."""
-    origin, server = np.nonzero(free)
-    if len(origin) > EDGES_MAX:
-        raise ScenarioError(
-            "has too many edges for the linear program",
-            path="adjacency",
-            given=len(origin),
-            remedy=f"use the uniform choice, or an overlay with at most {EDGES_MAX} directed edges",
-        )
-    proposing = np.broadcast_to(service[:-1].sum(axis=0), free.shape)
-    load = class_load(rates, chances, service)
-    unit = (load / slots).max()
-    return _Program(
-        origin=origin,
-        server=server,
-        uniform=chances[origin, server],
-        work=rates[origin] * proposing[origin, server] / unit,
-        base=load / unit,
-        slots=slots,
-    )
-
-
-def _nearest_optimum(program: _Program) -> FloatArray:
+def _nearest_optimum(program: Program) -> FloatArray:
     """Solve for the least load, then for the least change that attains it."""
     edges = len(program.origin)
     any_change = np.concatenate([np.zeros(2 * edges), [1.0]])
     optimum = _solve(program, any_change, load_max=1.0)
-    moved = program.work * (optimum - program.uniform)
-    load = program.base + np.bincount(program.server, moved, len(program.base))
-    least = (load / program.slots).max() * (1 + _ROOM)
+    least = program.filled(optimum).max() * (1 + _ROOM)
     if least >= 1:
         return program.uniform
     least_change = np.concatenate([np.ones(2 * edges), [0.0]])
     return _solve(program, least_change, load_max=least)
 
 
-def _solve(program: _Program, cost: FloatArray, load_max: float) -> FloatArray:
+def _solve(program: Program, cost: FloatArray, load_max: float) -> FloatArray:
     """Minimise a cost over [up, down, load], each node's work at most its slots times load.
 
     Returns:
@@ -182,18 +216,4 @@ def _solve(program: _Program, cost: FloatArray, load_max: float) -> FloatArray:
             remedy="bring rates and service times closer together, or use the uniform choice",
         )
     up, down = result.x[:edges], result.x[edges : 2 * edges]
-    return _exact_sums(program, program.uniform + up - down)
-
-
-def _exact_sums(program: _Program, chosen: FloatArray) -> FloatArray:
-    """Return the solver's choice without its rounding: within [0, 1], every row's sum kept.
-
-    A node draws a fixed number of peers, so its row must add up to that number.
-    """
-    chosen = np.where(chosen < _SURE, 0.0, np.where(chosen > 1 - _SURE, 1.0, chosen))
-    open_ends = (chosen > 0) & (chosen < 1)
-    missing = np.bincount(program.origin, program.uniform - chosen)[program.origin]
-    # Rows of nothing but zeros and ones already add up: their error is below one half.
-    sharing = np.maximum(np.bincount(program.origin, open_ends)[program.origin], 1)
-    exact: FloatArray = np.clip(chosen + open_ends * missing / sharing, 0.0, 1.0)
-    return exact
+    return program.exact_sums(program.uniform + up - down)

@@ -57,6 +57,18 @@ def test_bound(answer: Answer) -> None:
     assert found["offered_load"][0] == pytest.approx(0.9)
     assert found["bottleneck"] == "0"
     assert found["sufficient"]["case"] == "conjectured"
+    assert (found["nodes_total"], found["best_gap"]) == (8, 0.0)
+
+
+def test_bound_of_many_nodes_lists_the_busiest(answer: Answer) -> None:
+    found = answer("bound", "--topology", "star", "--nodes", "5001", "--layers", "1",
+                   "--proposers", "1", "--arrival-rate", "0.0001")  # fmt: skip
+    assert found["nodes_total"] == 5001
+    assert found["nodes"][:2] == ["0", "1"]
+    assert {len(found[key]) for key in ("nodes", "offered_load", "saturation", "utilization")} == {
+        1000
+    }
+    assert "of 5,001 nodes only the 1,000 busiest are listed" in found["notes"]
 
 
 def test_capacity(answer: Answer) -> None:

@@ -77,6 +77,14 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     assert "  dmoa sweep ring --set 'name=two words' --grid plan.layers=0,1\n" in result.stderr
 
 
+def test_a_scheduler_that_cannot_be_is_bad_input(dmoa: Run) -> None:
+    pytest.importorskip("distributed")
+    result = dmoa("sweep", "ring", "--grid", "plan.layers=0,1", "--scheduler", "tcp://nowhere")
+    assert result.exit_code == 2
+    assert "scheduler: cannot be reached (missing port number" in result.stderr
+    assert "docs/cluster.md" in result.stderr
+
+
 def finished(store: Path) -> int:
     """Count the points that a running sweep has kept so far."""
     with suppress(ScenarioError):

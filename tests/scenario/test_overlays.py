@@ -4,7 +4,10 @@ import math
 import re
 
 import networkx as nx
+import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario import from_dict, resolve
@@ -67,6 +70,94 @@ def test_a_generated_overlay_is_the_graph_of_networkx(overlay, graph):
     assert made.names == tuple(str(number) for number in range(len(graph)))
 
 
+SIZES = st.integers(2, 40)
+
+
+@given(SIZES, st.integers(1, 5), st.integers(0, 2**62))
+def test_scale_free_overlays_are_those_of_networkx(nodes, attachments, seed):
+    attachments = min(attachments, nodes - 1)
+    made = built(topology="barabasi-albert", nodes=nodes, attachments=attachments, seed=seed)
+    assert same_edges(made, nx.barabasi_albert_graph(nodes, attachments, seed=seed))
+
+
+@given(SIZES, st.integers(1, 7), st.integers(0, 99))
+def test_random_regular_overlays_are_those_of_networkx(nodes, degree, seed):
+    degree = min(degree, nodes - 1)
+    degree -= degree * nodes % 2
+    if degree:
+        made = built(topology="random-regular", nodes=nodes, degree=degree, seed=seed)
+        assert same_edges(made, nx.random_regular_graph(degree, nodes, seed=seed))
+
+
+@given(SIZES, st.integers(2, 8), st.sampled_from([0.0, 0.1, 0.9, 1.0]), st.integers(0, 99))
+@example(nodes=5, neighbours=4, probability=1.0, seed=1)  # everybody has all neighbours there are
+def test_small_worlds_are_those_of_networkx(nodes, neighbours, probability, seed):
+    neighbours = min(neighbours, nodes)
+    values = {"neighbours": neighbours, "probability": probability, "seed": seed}
+    made = built(topology="watts-strogatz", nodes=nodes, **values)
+    assert same_edges(made, nx.watts_strogatz_graph(nodes, neighbours, probability, seed=seed))
+
+
+@given(SIZES, st.sampled_from([0.0, 0.2, 0.7, 1.0]), st.integers(0, 99))
+def test_random_overlays_are_those_of_networkx(nodes, probability, seed):
+    made = built(topology="erdos-renyi", nodes=nodes, probability=probability, seed=seed)
+    assert same_edges(made, nx.gnp_random_graph(nodes, probability, seed=seed))
+
+
+@given(SIZES, st.floats(0.05, 1.5), st.integers(0, 99))
+def test_geometric_overlays_are_those_of_networkx(nodes, radius, seed):
+    made = built(topology="geometric", nodes=nodes, radius=radius, seed=seed)
+    graph = nx.random_geometric_graph(nodes, radius, seed=seed)
+    assert same_edges(made, graph)
+    assert made.positions == tuple(tuple(graph.nodes[node]["pos"]) for node in graph)
+
+
+@pytest.mark.parametrize("nodes", range(2, 14))
+def test_overlays_without_chance_are_those_of_networkx(nodes):
+    for topology, graph in (
+        ("ring", nx.cycle_graph(nodes)),
+        ("path", nx.path_graph(nodes)),
+        ("star", nx.star_graph(nodes - 1)),
+        ("complete", nx.complete_graph(nodes)),
+        ("tree", nx.full_rary_tree(2, nodes)),
+    ):
+        made = built(topology=topology, nodes=nodes)
+        assert same_edges(made, graph)
+        assert made.notes == ()
+    for rows in range(1, 4):
+        shape = {"rows": rows, "columns": nodes}
+        assert same_edges(built(topology="grid", **shape), nx.grid_2d_graph(rows, nodes))
+        torus = nx.grid_2d_graph(rows, nodes, periodic=True)
+        assert same_edges(built(topology="torus", **shape), torus)
+
+
+@given(SIZES, st.integers(1, 9), st.integers(1, 6), st.integers(0, 99))
+def test_in_a_hierarchy_siblings_have_links_of_their_own(nodes, branching, attachments, seed):
+    attachments = min(attachments, nodes - 1)
+    keys = {"branching": branching, "attachments": attachments, "seed": seed}
+    made = built(topology="hierarchy", nodes=nodes, **keys)
+    tree = nx.full_rary_tree(branching, nodes)
+    links = edges_of(made) - {(min(edge), max(edge)) for edge in tree.edges}
+    assert len(links) == len(edges_of(made)) - tree.number_of_edges()
+    brought = [0] * nodes
+    for one, other in links:
+        assert (one - 1) // branching == (other - 1) // branching
+        brought[other] += 1
+    older = [(node - 1) % branching if node else 0 for node in range(nodes)]
+    assert brought == [min(attachments - 1, count) for count in older]
+
+
+def test_links_between_siblings_are_drawn_evenly():
+    made = built(topology="hierarchy", nodes=40_001, branching=4, attachments=3, seed=5)
+    met = np.zeros((4, 4))
+    for one, other in edges_of(made):
+        if one and (one - 1) // 4 == (other - 1) // 4:
+            met[(other - 1) % 4, (one - 1) % 4] += 1
+    # The last of four siblings links to two of the three before it.
+    np.testing.assert_allclose(met[3, :3] / met[3].sum(), 1 / 3, atol=0.01)
+    assert met[2].tolist() == [met[2].sum() / 2, met[2].sum() / 2, 0, 0]
+
+
 def test_the_karate_club_is_that_of_networkx():
     made = built(topology="karate")
     club = nx.karate_club_graph()
@@ -127,6 +218,11 @@ def test_a_grid_is_as_square_as_its_nodes_allow(given, shape):
         ({"topology": "complete", "nodes": 100_000}, "overlay.nodes", "more than 20,000,000 edges"),
         ({"topology": "erdos-renyi", "nodes": 100_000}, "overlay.nodes", "give fewer nodes"),
         ({"topology": "geometric", "nodes": 100_000}, "overlay.nodes", "give fewer nodes"),
+        (
+            {"topology": "erdos-renyi", "nodes": 1_000_000, "probability": 1e-6},
+            "overlay.nodes",
+            "more than 5,000,000,000 pairs",
+        ),
         ({"topology": "graph"}, "overlay.topology", "give it again with graph="),
     ],
 )

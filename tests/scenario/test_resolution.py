@@ -3,6 +3,7 @@
 import networkx as nx
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario import from_dict, resolve, setup
@@ -93,6 +94,7 @@ def test_inclusion_may_be_a_matrix_over_all_nodes():
     rows = ((1.0,), (0.25, 0.75), (1.0,))
     assert resolved(None, matrix, overlay=PATH, plan=weighted()).inclusion == rows
     assert resolved(None, rows, overlay=PATH, plan=weighted()).inclusion == rows
+    assert resolved(None, csr_array(matrix), overlay=PATH, plan=weighted()).inclusion == rows
 
 
 @pytest.mark.parametrize(
@@ -127,6 +129,9 @@ def test_weights_that_fit_no_overlay_are_refused(weights, path, text):
         ([[1.0], [0.5, 0.5], [0.5, 0.5]], "plan.weights.2", "must have 1 chances"),
         ([[0, 0.5, 0.5], [0.5, 0.5], [1.0]], "plan.weights.0", "a node that is no neighbour"),
         ([[np.nan], [0.5, 0.5], [1.0]], "plan.weights.0.1", "must be a chance from 0 to 1"),
+        (csr_array(np.eye(3)), "plan.weights.0", "a node that is no neighbour"),
+        (csr_array((2, 3)), "plan.weights", "a row for each of the 3 nodes, but 2 was given"),
+        (csr_array((3, 3)), "plan.weights.0", "must add up to 1"),
     ],
 )
 def test_inclusion_of_a_wrong_shape_is_refused(inclusion, path, text):
@@ -157,20 +162,25 @@ def test_service_by_tokens_has_no_distribution_of_its_own():
         resolved(service=TOKENS).service(0)
 
 
-def test_mean_times_by_stage_have_an_axis_for_the_origin_only_where_origins_differ():
+def test_mean_times_by_stage_are_by_origin_only_where_origins_differ():
     made = resolved(service=TOKENS, nodes={"1": {"speed": 2.0}}).stage_service_time_s()
     assert made.shape == (2, 8)
     # 1 + 0.01·100 s in the first layer; the aggregation reads 60 + 100 + 3·200 tokens.
     np.testing.assert_allclose(made[:, :2], [[2.0, 1.0], [8.6, 4.3]])
-    made = resolved(overlay=PATH, service=TOKENS).stage_service_time_s()
-    assert made.shape == (2, 3, 3)
-    np.testing.assert_allclose(made[1, :, 0], [6.6, 8.6, 6.6])
+    setup_by_tokens = resolved(overlay=PATH, service=TOKENS)
+    made = setup_by_tokens.stage_service_time_s()
+    origins, servers = setup_by_tokens.classes()
+    assert made.shape == (2, 7)
+    np.testing.assert_allclose(made[1], np.array([6.6, 8.6, 6.6])[origins])
+    assert list(zip(origins.tolist(), servers.tolist(), strict=True)) == [
+        (0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 1), (2, 2)
+    ]  # fmt: skip
 
 
 def test_mean_times_by_stage_and_origin_have_a_limit(monkeypatch):
-    monkeypatch.setattr(setup, "STAGE_TIMES_MAX", 17)
+    monkeypatch.setattr(setup, "STAGE_TIMES_MAX", 13)
     made = resolved(overlay=PATH, service=TOKENS)
-    with pytest.raises(ScenarioError, match="needs 2 x 3 x 3 mean times") as caught:
+    with pytest.raises(ScenarioError, match="needs 2 x 7 mean times") as caught:
         made.stage_service_time_s()
     assert caught.value.path == "overlay.nodes"
 

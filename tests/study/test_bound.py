@@ -10,7 +10,8 @@ import pytest
 from dmoa import theory
 from dmoa.errors import ScenarioError
 from dmoa.scenario import resolve
-from dmoa.study import bound, loads, prepare
+from dmoa.study import bound, bounds, loads, prepare
+from dmoa.study.bounds import to_json
 from tests.sim.runs import scenario
 from tests.theory.table import OVERLAYS, TABLE
 
@@ -134,29 +135,66 @@ def test_a_waiting_time_may_be_known_without_a_sojourn_time(values: dict):
     assert limit.sojourn_time_s is None
 
 
-# --- limits of the theory -------------------------------------------------------------------
-
-
-def test_too_many_nodes_for_a_matrix_are_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loads, "DENSE_NODES_MAX", 7)
-    with pytest.raises(ScenarioError, match="at most 7 nodes"):
-        bound(scenario("ring"))
+# --- large overlays --------------------------------------------------------------------------
 
 
 def test_best_weights_that_cannot_be_computed_are_said(monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object, **__: object) -> None:
-        raise ScenarioError("too large")
+        raise ScenarioError("out of time")
 
-    monkeypatch.setattr(theory, "best_inclusion", refuse)
+    monkeypatch.setattr(theory, "best_weights", refuse)
     limit = bound(scenario("ring"))
-    assert limit.best_critical_rate_hz is None
-    assert "best weights not computed: too large" in limit.notes
+    assert (limit.best_critical_rate_hz, limit.best_gap) == (None, None)
+    assert "best weights not computed: out of time" in limit.notes
+
+
+def test_best_weights_are_left_out_where_nobody_asks_for_them():
+    limit = bound(scenario("ring"), best=False)
+    assert (limit.best_critical_rate_hz, limit.best_gap, limit.notes) == (None, None, [])
+    assert limit.critical_rate_hz == bound(scenario("ring")).critical_rate_hz
+
+
+def test_best_weights_of_large_overlays_say_how_near_they_are(monkeypatch: pytest.MonkeyPatch):
+    made = scenario("scale-free", **{"plan.layers": 1, "plan.proposers": 1})
+    exact = bound(made)
+    assert exact.best_gap == 0
+    monkeypatch.setattr(theory.weights, "EDGES_MAX", 0)
+    near = bound(made)
+    assert near.best_gap is not None
+    assert 0 < near.best_gap <= 0.01
+    assert exact.best_critical_rate_hz is not None
+    assert near.best_critical_rate_hz is not None
+    share = near.best_critical_rate_hz / exact.best_critical_rate_hz
+    assert 1 - near.best_gap <= share <= 1 + 1e-9
+    assert any("of the highest" in note for note in near.notes)
+
+
+def test_only_the_busiest_nodes_of_a_large_overlay_are_listed(monkeypatch: pytest.MonkeyPatch):
+    made = scenario("star", host__cores=8.0)
+    every = bound(made)
+    assert every.to_dict()["nodes_total"] == len(every.to_dict()["nodes"]) == 8
+    monkeypatch.setattr(bounds, "NODES_LISTED_MAX", 2)
+    listed = every.to_dict()
+    assert listed.keys() == to_json(every).keys() | {"nodes_total"}
+    assert (listed["nodes"], listed["nodes_total"]) == (["0", "1"], 8)
+    assert listed["offered_load"] == every.offered_load[:2]
+    assert listed["hosts"][0]["nodes"] == ["0", "1"]
+    assert listed["notes"][-1] == "of 8 nodes only the 2 busiest are listed"
 
 
 def test_a_setup_is_taken_as_it_is():
     setup = prepare(scenario("ring"))
     assert prepare(setup) is setup
     assert bound(setup) == bound(scenario("ring"))
+
+
+def test_a_setup_with_the_best_weights_is_that_of_its_scenario():
+    made = scenario("star", **{"plan.selection": "weighted", "plan.weights": "best"})
+    graph = nx.barabasi_albert_graph(20, 2, seed=1)
+    for given in (None, graph):
+        setup = prepare(made, given)
+        assert setup.inclusion is not None
+        assert setup == resolve(made, given, inclusion=tuple(setup.inclusion))
 
 
 def test_best_weights_must_be_solved_for_before_they_are_used():

@@ -85,7 +85,7 @@ class Oracle:
         return SimpleNamespace(
             verdict=SimpleNamespace(status=status),
             horizon_s=setup.horizon_s,
-            tracks=(),
+            kept=(),
             setup=setup,
         )
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from dmoa.errors import InvariantError, ScenarioError, UnstableError
+from dmoa.scenario import load
 from dmoa.study import pool
+from dmoa.study.simulation import simulate
+from dmoa.study.units import PoolError
 
 SCRIPT = """
 import sys
@@ -99,5 +102,34 @@ def fail(which: str) -> None:
 )
 def test_an_error_in_a_worker_arrives_whole(which: str, error: type, known: dict, workers: int):
     with pytest.raises(error) as caught:
-        list(pool.run_all(fail, [which], workers))
+        list(pool.run_all(fail, [which, which], workers))
     assert {name: getattr(caught.value, name) for name in known} == known
+
+
+def test_processes_serve_more_than_one_call():
+    with pool.Processes(2) as processes:
+        for items in ([-2, -1], [-5]):
+            found = [one for unit in processes.run(abs, items) for one in unit]
+            assert sorted(found) == [(item, -item) for item in items]
+            assert sorted(pool.run_all(abs, items, processes)) == sorted(found)
+
+
+def test_a_killed_worker_is_an_error_and_not_a_traceback():
+    with pytest.raises(PoolError, match="a worker process was killed"):
+        list(pool.run_all(os._exit, [1, 1], workers=2))
+
+
+def test_a_simulation_uses_the_pool_it_is_given():
+    made = load("ring", ["run.horizon_s=20", "run.replications=3"])
+    alone = simulate(made, workers=1)
+    asked: list[int] = []
+
+    class Recorded(pool.Processes):
+        def run(self, work, items):
+            found = list(items)
+            asked.append(len(found))
+            return super().run(work, found)
+
+    with Recorded(2) as processes:
+        assert simulate(made, workers=processes).digest == alone.digest
+    assert asked == [3]

@@ -104,6 +104,64 @@ def test_worker_processes_give_the_same_rows_in_the_same_order(store, tmp_path):
     assert [row["plan.layers"] for row in several.points] == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("points", "replications", "workers", "shared"),
+    [
+        (1, 2, 2, True),
+        (1, 1, 2, False),  # nothing to share
+        (2, 10, 2, False),  # nobody stands idle
+        (3, 4, 8, True),  # three rounds instead of four
+        (3, 3, 8, False),
+        (5, 100, 64, True),
+    ],
+)
+def test_workers_share_replications_where_they_would_stand_idle(
+    points, replications, workers, shared, monkeypatch
+):
+    monkeypatch.setattr("dmoa.study.simulation.POOL_TASKS_MIN", {"simpy": 0, "compiled": 0})
+    made = with_values(RING, {"run.replications": replications})
+    tasks = [Task(made, None, Point(str(place), place, {})) for place in range(points)]
+    assert sweeps._share_replications(tasks, workers) == shared
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [{"run.replications": 100}, {"run.replications": 1}],  # the smallest value counts
+        [{}, {}],  # too small to be worth it
+        [{"overlay.topology": "random-regular", "overlay.degree": 20}],  # does not fit
+    ],
+)
+def test_workers_do_not_share_otherwise(values):
+    made = with_values(RING, {"run.replications": 100})
+    tasks = [Task(made, None, Point(str(n), n, value)) for n, value in enumerate(values)]
+    assert not sweeps._share_replications(tasks, workers=64)
+
+
+def test_shared_replications_give_the_same_rows(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("dmoa.study.simulation.POOL_TASKS_MIN", {"simpy": 0, "compiled": 0})
+    grid: dict[str, list] = {"run.replications": [4]}
+    shared = sweep(RING, grid, store=store, workers=2)
+    alone = sweep(RING, grid, store=tmp_path / "other.db", workers=1)
+    assert shared.points == alone.points
+
+
+@pytest.mark.parametrize("content", ["a b\nb c\nc a\n", None])
+def test_a_file_that_changes_while_a_sweep_runs_ends_it(store, workdir, content):
+    overlay = workdir / "mine.edgelist"
+    overlay.write_text("a b\nb c\n", encoding="utf-8")
+    mine = with_values(RING, {"overlay.topology": "mine.edgelist"})
+
+    def change(done: int, *_: object) -> None:
+        if done == 1:
+            overlay.write_text(content, encoding="utf-8") if content else overlay.unlink()
+
+    with pytest.raises(ScenarioError, match="is another file on") as caught:
+        sweep(mine, GRID, store=store, workers=1, progress=change)
+    assert (caught.value.path, caught.value.given) == ("overlay.topology", "mine.edgelist")
+    assert 1 <= len(read_store(store).rows) < 4
+
+
 def test_points_differ_by_their_configuration_and_not_by_chance(store):
     result = sweep(RING, {"station.queue_max": [1000, 2000]}, store=store, workers=1)
     small, large = result.points

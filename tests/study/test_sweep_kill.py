@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,11 @@ from dmoa.scenario import load
 from dmoa.study import sweeps
 from dmoa.study.store import Outcome, read_store
 from dmoa.study.sweeps import Task, run_point, sweep
+from tests.study.sweeping import finished_at
 
 RING = load("ring", ["run.horizon_s=20", "run.replications=2"])
 GRID = {"run.seed": [1, 2, 3, 4]}
+HERE = Path(__file__).resolve().parent
 START = "import sys; import test_sweep_kill as this; this.start(sys.argv[1])"
 
 
@@ -52,7 +53,7 @@ def running(store: Path) -> Iterator[subprocess.Popen]:
     """Give a sweep that has finished one point and will finish no other."""
     process = subprocess.Popen(
         [sys.executable, "-c", START, store],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -77,11 +78,6 @@ def with_workers(process: subprocess.Popen, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
     except ProcessLookupError:
         return
-
-
-def finished_at(store: Path) -> dict[str, str]:
-    with closing(sqlite3.connect(store)) as db:
-        return dict(db.execute("SELECT key, finished_at FROM points"))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def written(path: Path) -> Path:
     with Store(path, ABOUT, POINTS) as store:
-        store.record(POINTS[0], Outcome({"verdict": "stable", "queue_length_mean": 0.1 + 0.2}))
+        store.record([(POINTS[0], Outcome({"verdict": "stable", "queue_length_mean": 0.1 + 0.2}))])
     return path
 
 
@@ -51,7 +51,7 @@ def refused(path: Path, about: Manifest = ABOUT, points: list[Point] = POINTS) -
 def test_a_point_is_kept_and_need_not_run_again(written):
     with Store(written, ABOUT, POINTS) as store:
         assert store.finished() == {"one"}
-        store.record(POINTS[1], Outcome({"verdict": "unstable", "join_buffer_mean": None}))
+        store.record([(POINTS[1], Outcome({"verdict": "unstable", "join_buffer_mean": None}))])
         assert store.finished() == {"one", "two"}
     grid, columns, rows = read_store(written)
     assert grid == ["run.seed"]
@@ -67,8 +67,8 @@ def test_a_point_is_kept_and_need_not_run_again(written):
 def test_points_that_hold_swept_values_alone_take_the_others_from_the_scenario(path):
     point = Point("two", 1, {"run.seed": 2, "plan.layers": None})
     with Store(path, ABOUT, [POINTS[0], point]) as store:
-        store.record(POINTS[0], Outcome({}))
-        store.record(point, Outcome({}))
+        store.record([(POINTS[0], Outcome({}))])
+        store.record([(point, Outcome({}))])
     assert [row["plan.layers"] for row in read_store(path).rows] == [1, None]
 
 
@@ -76,18 +76,18 @@ def test_a_point_is_on_the_disk_before_the_next(path):
     with Store(path, ABOUT, POINTS) as store:
         assert read_store(path).rows == []
         for done, point in enumerate(POINTS, 1):
-            store.record(point, Outcome({}))
+            store.record([(point, Outcome({}))])
             assert len(read_store(path).rows) == done
 
 
 def test_a_failed_point_is_kept_with_its_reason_and_runs_again(path):
     with Store(path, ABOUT, POINTS) as store:
-        store.record(POINTS[0], Outcome(error="no node has prompts"))
+        store.record([(POINTS[0], Outcome(error="no node has prompts"))])
         assert store.finished() == set()
     (row,) = read_store(path).rows
     assert (row["status"], row["error"], row["verdict"]) == ("failed", "no node has prompts", None)
     with Store(path, ABOUT, POINTS) as store:
-        store.record(POINTS[0], Outcome({"verdict": "stable"}))
+        store.record([(POINTS[0], Outcome({"verdict": "stable"}))])
     (row,) = read_store(path).rows
     assert (row["status"], row["error"], row["verdict"]) == ("finished", None, "stable")
 
@@ -102,7 +102,7 @@ def test_a_store_can_be_closed_while_somebody_reads_it(written):
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM points").fetchone()
         with store:
-            store.record(POINTS[1], Outcome({}))
+            store.record([(POINTS[1], Outcome({}))])
         assert len(reader.execute("SELECT * FROM points").fetchall()) == 1
     assert len(read_store(written).rows) == 2
 
@@ -122,7 +122,7 @@ def test_a_grid_that_grew_keeps_its_points_in_their_new_places(written):
     ]
     with Store(written, about, points) as store:
         assert store.finished() == {"one"}
-        store.record(points[0], Outcome({"verdict": "stable"}))
+        store.record([(points[0], Outcome({"verdict": "stable"}))])
     grid, _, rows = read_store(written)
     assert grid == ["run.seed", "plan.layers"]
     assert [(row["run.seed"], row["plan.layers"]) for row in rows] == [(0, 1), (1, 1)]
@@ -227,7 +227,7 @@ def large(path: Path) -> Path:
     points = [Point(f"{number:064}", number, {"run.seed": number}) for number in range(60)]
     with Store(path, ABOUT, points) as store:
         for point in points:
-            store.record(point, Outcome({"digest": "x" * 500}))
+            store.record([(point, Outcome({"digest": "x" * 500}))])
     return path
 
 
@@ -300,11 +300,11 @@ def test_a_file_that_may_not_be_written_is_refused(written, monkeypatch):
 
 def test_a_full_disk_is_said_and_what_was_written_stays(path):
     with Store(path, ABOUT, POINTS) as store:
-        store.record(POINTS[0], Outcome({}))
+        store.record([(POINTS[0], Outcome({}))])
         (pages,) = store._db.execute("PRAGMA page_count").fetchone()
         store._db.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(ScenarioError, match="make room on the disk"):
-            store.record(POINTS[1], Outcome({"digest": "x" * 100_000}))
+            store.record([(POINTS[1], Outcome({"digest": "x" * 100_000}))])
     assert len(read_store(path).rows) == 1
 
 
@@ -312,7 +312,7 @@ def test_a_store_in_use_is_refused_and_can_be_read(written):
     with Store(written, ABOUT, POINTS) as store:
         assert "another process is writing to it" in refused(written).problem
         assert len(read_store(written).rows) == 1
-        store.record(POINTS[1], Outcome({}))
+        store.record([(POINTS[1], Outcome({}))])
     assert len(read_store(written).rows) == 2
 
 
@@ -331,6 +331,6 @@ def test_a_store_must_have_a_name(name):
 @pytest.mark.parametrize("name", ["what?.db", "50%20.db", "a#b.db", "file:x.db", ":memory:"])
 def test_any_name_is_the_name_of_the_file(workdir, name):
     with Store(Path(name), ABOUT, POINTS) as store:
-        store.record(POINTS[0], Outcome({}))
+        store.record([(POINTS[0], Outcome({}))])
     assert [file.name for file in workdir.iterdir()] == [name]
     assert len(read_store(name).rows) == 1

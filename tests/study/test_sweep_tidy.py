@@ -39,8 +39,8 @@ RESULT = {
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     with Store(tmp_path / "sweep.db", ABOUT, POINTS) as store:
-        store.record(POINTS[1], Outcome(error='does not fit, "really"'))
-        store.record(POINTS[0], Outcome(RESULT))
+        store.record([(POINTS[1], Outcome(error='does not fit, "really"'))])
+        store.record([(POINTS[0], Outcome(RESULT))])
     return tmp_path / "sweep.db"
 
 

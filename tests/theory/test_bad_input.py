@@ -9,6 +9,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from dmoa import theory
 from dmoa.errors import ScenarioError
@@ -56,7 +57,7 @@ BAD = {
         lambda: theory.theorem1_critical_rate_hz(1, 1, [[1.0]]),
         r"service_time_s: has the wrong shape, but \(1, 1\)",
     ),
-    "service time of nobody": (lambda: theory.theorem1_critical_rate_hz(1, 1, []), "1 to 5000"),
+    "service time of nobody": (lambda: theory.theorem1_critical_rate_hz(1, 1, []), "1 to 10000"),
     "service time by a wrong stage": (
         lambda: theory.offered_load(1, PAIR, np.ones((2, 2)), 2),
         r"\(2, 2\) was given; .*, here with n = 2 and layers \+ 1 = 3",
@@ -91,6 +92,46 @@ BAD = {
         r"\[1, 0\]",
     ),
     "inclusion of oneself": (lambda: theory.task_rate_hz(1, [[1]], 1), "its own neighbour"),
+    "sparse adjacency not square": (
+        lambda: theory.uniform_inclusion(csr_array((2, 3)), 1),
+        r"adjacency: has the wrong shape, but \(2, 3\) was given",
+    ),
+    "sparse adjacency with a self-loop": (
+        lambda: theory.uniform_inclusion(csr_array([[0, 1], [1, 1]]), 1),
+        r"adjacency\[1, 1\]: must be 0 on the diagonal",
+    ),
+    "sparse inclusion nan": (
+        lambda: theory.task_rate_hz(1, csr_array([[0.0, 1.0], [float("nan"), 0.0]]), 1),
+        r"inclusion\[1, 0\]: must be finite",
+    ),
+    "sparse inclusion above one": (
+        lambda: theory.task_rate_hz(1, csr_array([[0.0, 1.5], [1.0, 0.0]]), 1),
+        r"inclusion\[0, 1\]: is out of range, but 1.5",
+    ),
+    "sparse service times of too few stages": (
+        lambda: theory.offered_load(1, PAIR, [csr_array(np.ones((2, 2)))], 1),
+        r"service_time_s: has the wrong shape, but \(1, 2, 2\) .*sparse matrices",
+    ),
+    "sparse service times of another overlay": (
+        lambda: theory.sufficient(1, 1, [csr_array(np.ones((2, 2))), csr_array(np.ones((3, 3)))]),
+        "service_time_s: has the wrong shape",
+    ),
+    "sparse service times that leave out an edge": (
+        lambda: theory.offered_load(1, PAIR, [csr_array(np.eye(2))] * 2, 1),
+        "service_time_s.*: must be above 0",
+    ),
+    "sparse service times of nobody": (
+        lambda: theory.offered_load(1, PAIR, [csr_array((2, 2))] * 2, 1),
+        r"service_time_s\[0, 0\]: must be above 0",
+    ),
+    "spare rates of another overlay": (
+        lambda: theory.sojourn_times_s(1, 1, [0.5], PAIR),
+        r"spare_rate_hz: has the wrong shape, but \(1,\) was given; .* \(2,\)",
+    ),
+    "an overlay with too many neighbours": (
+        lambda: theory.sojourn_times_s(1, 1, np.ones(21), 1 - np.eye(21)),
+        "nodes of at most 19 neighbours",
+    ),
     "load nowhere": (lambda: theory.bottleneck([0.0, 0.0]), "load: must be above 0 at some node"),
     "load negative": (lambda: theory.critical_rate_hz(1, [0.5, -0.5]), r"load\[1\]"),
     "slots below one": (lambda: theory.bottleneck([0.5, 0.5], [1, 0.5]), r"slots\[1\]: is out"),
@@ -142,9 +183,12 @@ def test_bad_input_is_refused_with_its_place(call, message: str):
 
 
 def test_overlays_have_a_limit(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(checks, "NODES_MAX", 1)
-    with pytest.raises(ScenarioError, match="1 to 1 nodes"):
+    monkeypatch.setattr(checks, "DENSE_NODES_MAX", 1)
+    with pytest.raises(ScenarioError, match=r"1 to 1 nodes, or one of scipy\.sparse with"):
         theory.uniform_inclusion(PAIR, 1)
+    monkeypatch.setattr(checks, "NODES_MAX", 1)
+    with pytest.raises(ScenarioError, match=r"up to 1$"):
+        theory.uniform_inclusion(csr_array(PAIR), 1)
 
 
 def test_importing_theory_leaves_scipy_and_networkx_alone():

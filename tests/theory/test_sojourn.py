@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import combinations
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -15,8 +16,10 @@ from dmoa.theory import (
     join_buffer_responses,
     join_buffer_time_s,
     mm1,
+    sojourn,
     sojourn_time_s,
     sojourn_time_unequal_s,
+    sojourn_times_s,
 )
 
 
@@ -64,6 +67,22 @@ def test_a_saturated_node_holds_up_only_the_prompts_that_need_it(spare: float):
     assert sojourn_time_unequal_s(1, 1, 1.0, [1.0, spare]) == math.inf
     assert sojourn_time_unequal_s(0, 1, 1.0, [spare]) == pytest.approx(1.0)
     assert sojourn_time_unequal_s(1, 0, 1.0, [spare]) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("layers", "proposers"), [(0, 1), (2, 0), (1, 1), (2, 3)])
+@pytest.mark.parametrize("sums_max", [1, 2**20])
+def test_the_times_of_all_origins_are_those_of_each(layers, proposers, sums_max, monkeypatch):
+    monkeypatch.setattr(sojourn, "_SUMS_MAX", sums_max)
+    graph = nx.gnp_random_graph(25, 0.15, seed=2)
+    spare = np.random.default_rng(3).uniform(0.1, 1, 25)
+    spare[[4, 7]] = 0.0, -1.0
+    times = sojourn_times_s(layers, proposers, spare, nx.to_scipy_sparse_array(graph))
+    assert times.tolist() == pytest.approx(
+        [
+            sojourn_time_unequal_s(layers, proposers, spare[origin], spare[list(graph[origin])])
+            for origin in graph
+        ]
+    )
 
 
 @pytest.mark.parametrize("proposers", [1, 2, 7])

@@ -133,12 +133,6 @@ def test_no_choice_is_better_on_any_overlay(nodes, density, seed, layers, propos
     assert largest == pytest.approx(optimum, rel=1e-6)
 
 
-def test_too_many_edges_are_refused_with_their_number(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(weights, "EDGES_MAX", 10)
-    with pytest.raises(ScenarioError, match=r"adjacency: .*, but 12 was given; use the uniform"):
-        best_inclusion(adjacency(nx.complete_graph(4)), 0.1, 1, 1.0, 1)
-
-
 def test_a_solver_that_gives_up_is_reported(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(weights, "SOLVER_TIME_MAX_S", 1e-9)
     with pytest.raises(ScenarioError, match=r"was not solved: Time limit .*; bring rates"):

@@ -40,19 +40,5 @@ def objection(setup: Setup) -> str | None:
         "links.loss": scenario.links.loss > 0,
         "host": scenario.host is not None,
         "live": scenario.live is not None,
-        "station.queue_max": _cannot_accept(setup),
     }
     return next((name for name, is_there in uncovered.items() if is_there), None)
-
-
-def _cannot_accept(setup: Setup) -> bool:
-    """Whether a node gets prompts whose plans have more tasks than it has places."""
-    plan = setup.scenario.plan
-    return any(
-        rate > 0
-        and queue_max is not None
-        and (min(plan.proposers, len(own)) + 1) * plan.layers + 1 > queue_max + slots
-        for rate, queue_max, slots, own in zip(
-            setup.arrival_rate_hz, setup.queue_max, setup.slots, setup.peers, strict=True
-        )
-    )

@@ -179,8 +179,8 @@ class Names(NamedTuple):
 class Fixed(NamedTuple):
     """What does not change in a run.
 
-    ``tasks`` is k + 1, ``process`` how prompts arrive, ``targets`` and ``edges`` the peers of each
-    node from its ``offset`` on, with the sums of their inclusion probabilities.
+    ``tasks`` is k + 1, ``process`` how prompts arrive. ``targets`` are the peers of each node from
+    its ``offset`` on, ``edges`` their inclusion probabilities; the run adds those of a node up first.
     """
 
     nodes: int

@@ -50,6 +50,7 @@ from dmoa.sim.compiled.steps import (
     SEND_RESPONSE,
     TASK,
     accept,
+    add_up,
     ahead,
     enqueue,
     fork,
@@ -310,8 +311,10 @@ def run(fixed: Fixed, state: State, log: Log) -> int:
     """
     events, days, numbers, times_s = state.events, state.days, state.numbers, state.times_s
     if numbers[EVENTS] == 0 and numbers[AWAITED] < 0:
-        numbers[AWAITED] = len(state.nodes.waiting)
-        for node in range(len(state.nodes.waiting)):
+        numbers[AWAITED] = fixed.nodes
+        for node in range(fixed.nodes):
+            if fixed.weighted:
+                add_up(fixed, state, node)
             expect(fixed, state, node, 0.0)
     while numbers[PENDING] > 0:
         if numbers[FREE] < 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate, chain
+from itertools import chain
 from math import log, log1p, sqrt
 
 import msgspec
@@ -93,8 +93,8 @@ def make_nodes(setup: Setup, key: int) -> layout.Nodes:
         -1 if queue_max is None else queue_max + slots
         for queue_max, slots in zip(setup.queue_max, setup.slots, strict=True)
     ]
-    nodes.degree[:] = [len(own) for own in setup.peers]
-    nodes.offset[1:] = np.cumsum(nodes.degree, dtype=np.int64)[:-1]
+    nodes.degree[:] = setup.peers.lengths()
+    nodes.offset[:] = setup.peers.offsets[:-1]
     nodes.plan_tasks[:] = (np.minimum(plan.proposers, nodes.degree) + 1) * plan.layers + 1
     nodes.service_key[:] = keys(key, "service", count=count)
     nodes.select_key[:] = keys(key, "select", count=count)
@@ -149,7 +149,7 @@ def make_fixed(
     response_law, response_scale = law(setup.response_length())
     delay_law, delay_scale = law(setup.link_delay())
     delayed = scenario.links.delay_s > 0
-    names = [msgspec.msgpack.encode(name) for name in setup.names]
+    names = [msgspec.msgpack.encode(name) for name in setup.names] if encodes else []
     speedup = scenario.station.speedup
     return Fixed(
         nodes=count,
@@ -177,8 +177,8 @@ def make_fixed(
         response_law=response_law,
         service_law=service_law,
         delay_law=delay_law,
-        targets=np.fromiter(chain.from_iterable(setup.peers), np.int32),
-        edges=_edges(setup),
+        targets=setup.peers.targets,
+        edges=np.zeros(0) if setup.inclusion is None else setup.inclusion.probabilities.copy(),
         token_times_s=token_times_s.ravel(),
         task_delay_key=keys(key, "delay", "Task", count=count if delayed else 0),
         response_delay_key=keys(key, "delay", "Response", count=count if delayed else 0),
@@ -190,14 +190,6 @@ def make_fixed(
             np.concatenate([[0], np.cumsum([len(name) for name in names])]).astype(np.int64),
         ),
     )
-
-
-def _edges(setup: Setup) -> Floats:
-    """Lay the inclusion probabilities of each node's peers end to end."""
-    if setup.inclusion is None:
-        return np.zeros(0)
-    sums = chain.from_iterable(accumulate(row) for row in setup.inclusion)
-    return np.fromiter(sums, np.float64)
 
 
 def make_state(setup: Setup, key: int) -> State:

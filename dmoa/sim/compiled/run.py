@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -29,10 +31,13 @@ class Run:
         key: of the replication.
         records: whether what happens is kept as columns.
         sink: called with the bytes of the trace as they come, or None: none are made.
+        room_bytes: memory that the run may take; it stops where it would need more.
     """
 
-    def __init__(self, setup: Setup, key: int, *, records: bool, sink: Sink | None) -> None:
-        self._setup, self._sink = setup, sink
+    def __init__(
+        self, setup: Setup, key: int, *, records: bool, sink: Sink | None, room_bytes: float = inf
+    ) -> None:
+        self._setup, self._sink, self._room_bytes = setup, sink, room_bytes
         self._state = prepare.make_state(setup, key)
         self._fixed = prepare.make_fixed(
             setup, key, self._state.sources, records=records, encodes=sink is not None
@@ -49,20 +54,37 @@ class Run:
             with np.errstate(over="ignore"):  # where the kernel is not compiled
                 status = run(fixed, self._state, self._log)
             self._pass_on()
-            if status == FULL_FLIGHTS:
-                flights = 2 * len(self._state.flights.origin)
-                self._state = prepare.grow_flights(self._state, flights, fixed.tasks)
-            elif status not in {DONE, STOPPED}:
-                self._log = _grown(self._log, self._state)
+            if status not in {DONE, STOPPED} and not self._grow(status):
+                return
         if status == STOPPED:
             node = int(self._state.numbers[layout.STOPPED_AT])
-            self.stopped = str(
-                UnstableError(
-                    "the limit run.queue_length_max was reached",
-                    node=self._setup.names[node],
-                    queue_length=int(self._state.nodes.waiting[node]),
-                )
+            self._stop("the limit run.queue_length_max was reached", node)
+
+    def _grow(self, status: int) -> bool:
+        """Make room for what is full; say whether there was memory for it."""
+        kept = (self._state, self._log)
+        size_bytes = sum(array.nbytes for array in chain(*kept) if isinstance(array, np.ndarray))
+        # The longer copy stands beside the old one for a moment.
+        if 3 * size_bytes > self._room_bytes:
+            nodes = self._state.nodes
+            self._stop(
+                f"what the run keeps would need more than {self._room_bytes / 2**30:.1f} GiB",
+                int(np.argmax(nodes.waiting)),
             )
+            return False
+        if status == FULL_FLIGHTS:
+            flights = 2 * len(self._state.flights.origin)
+            self._state = prepare.grow_flights(self._state, flights, self._fixed.tasks)
+        else:
+            self._log = _grown(self._log, self._state)
+        return True
+
+    def _stop(self, problem: str, node: int) -> None:
+        """Note that a limit stopped the run."""
+        length = int(self._state.nodes.waiting[node])
+        self.stopped = str(
+            UnstableError(problem, node=self._setup.names[node], queue_length=length)
+        )
 
     def _pass_on(self) -> None:
         """Give away the bytes of the trace so far."""
@@ -156,15 +178,16 @@ def compile_now() -> None:
     Run(tiny, 0, records=False, sink=None).advance(tiny.horizon_s)
 
 
-def summed(setup: Setup, key: int) -> tuple[Totals, str | None]:
+def summed(setup: Setup, key: int, room_bytes: float = inf) -> tuple[Totals, str | None]:
     """Run one replication and keep totals only; give them, and the limit that stopped it, if any.
 
     Args:
         setup: the resolved scenario, one that `coverage.objection` has nothing against and whose
             prompts do not end.
         key: of the replication.
+        room_bytes: memory that the run may take; it stops where it would need more.
     """
-    made = Run(setup, key, records=False, sink=None)
+    made = Run(setup, key, records=False, sink=None, room_bytes=room_bytes)
     grid_s = np.linspace(0.0, setup.horizon_s, WARM_UP_CELLS + 1)
     integrals = [0.0]
     middle = None
@@ -183,15 +206,18 @@ def summed(setup: Setup, key: int) -> tuple[Totals, str | None]:
     return Totals(setup.names, middle, end, cells, made.ramp_s), made.stopped
 
 
-def recorded(setup: Setup, key: int, sink: Sink | None) -> tuple[Track, str | None]:
+def recorded(
+    setup: Setup, key: int, sink: Sink | None, room_bytes: float = inf
+) -> tuple[Track, str | None]:
     """Run one replication; give what it did, and the limit that stopped it, if one did.
 
     Args:
         setup: the resolved scenario, one that `coverage.objection` has nothing against.
         key: of the replication.
         sink: called with the bytes of the trace as they come, or None: none are made.
+        room_bytes: memory that the run may take; it stops where it would need more.
     """
-    made = Run(setup, key, records=True, sink=sink)
+    made = Run(setup, key, records=True, sink=sink, room_bytes=room_bytes)
     made.advance(setup.horizon_s)
     return made.track(), made.stopped
 

@@ -122,6 +122,14 @@ def choose(fixed: Fixed, state: State, node: int, position: int) -> int:
 
 
 @apart
+def add_up(fixed: Fixed, state: State, node: int) -> None:
+    """Lay the inclusion probabilities of a node's peers end to end."""
+    start, end = state.nodes.offset[node], state.nodes.offset[node] + state.nodes.degree[node]
+    for edge in range(start + 1, end):
+        fixed.edges[edge] = fixed.edges[edge - 1] + fixed.edges[edge]
+
+
+@apart
 def choose_weighted(fixed: Fixed, state: State, node: int, point: float) -> None:
     """Choose peers by systematic sampling."""
     degree, offset = state.nodes.degree[node], state.nodes.offset[node]
