@@ -30,6 +30,9 @@ Progress = Callable[[int, int], None]
 POOL_TASKS_MIN = {"simpy": 100_000, "compiled": 5_000_000}
 """Below this many expected tasks starting worker processes takes longer than the work."""
 
+BEST_NODES_MAX = 10_000
+"""Above so many nodes the best weights, which are only told here, take longer than other work."""
+
 REPLICATIONS_MAX = 1000
 """Replications at most where only the interval's width was asked for."""
 
@@ -75,7 +78,7 @@ def simulate(
     True
     """
     setup = prepare(scenario, graph)
-    limit = bound(setup)
+    limit = bound(setup, best=len(setup.names) <= BEST_NODES_MAX)
     run = setup.scenario.run
     if trace is not None and totals is None:
         totals = False

@@ -180,7 +180,7 @@ class Fixed(NamedTuple):
     """What does not change in a run.
 
     ``tasks`` is k + 1, ``process`` how prompts arrive. ``targets`` are the peers of each node from
-    its ``offset`` on, ``edges`` their inclusion probabilities; the run adds those of a node up first.
+    its ``offset`` on, ``edges`` their inclusion probabilities, which the run first adds up.
     """
 
     nodes: int

@@ -22,7 +22,7 @@ from dmoa.scenario.distributions import (
 from dmoa.scenario.station_schema import CHUNK_TOKENS
 from dmoa.sim.compiled import draws, layout, sources
 from dmoa.sim.compiled.draws import Law
-from dmoa.sim.compiled.layout import Fixed, Floats, Keys, State
+from dmoa.sim.compiled.layout import Fixed, Keys, State
 
 FLIGHTS_MIN = 256
 _MASK = 0xFFFFFFFFFFFFFFFF
