@@ -47,7 +47,7 @@ def test_the_table_of_the_documentation() -> None:
     assert nodes == 128
     expected = [nodes + sources + events, 16, flights, tasks + events]
     assert said == [
-        *expected, flights + 3 * (tasks + events), processors + events, shares,
+        *expected, flights + 4 * (tasks + events), processors + events, shares,
     ]  # fmt: skip
 
 

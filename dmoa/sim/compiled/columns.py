@@ -47,12 +47,12 @@ def add_task(fixed: Fixed, state: State, log: Log, task: int, now_s: float) -> N
     """Record that a task was started."""
     tasks, flights = state.tasks, state.flights
     row = state.numbers[TASKS]
-    flight = task // fixed.tasks
+    flight = task >> fixed.shift
     tasks.row[task] = row
     log.tasks[0, row] = tasks.server[task]
     log.tasks[1, row] = flights.origin[flight]
     log.tasks[2, row] = flights.stage[flight]
-    log.tasks[3, row] = task - flight * fixed.tasks
+    log.tasks[3, row] = task - (flight << fixed.shift)
     log.tasks[4, row] = UNFINISHED
     log.task_numbers[row] = flights.number[flight]
     log.tasks_s[0, row] = tasks.queued_s[task]

@@ -174,8 +174,8 @@ def put_of_task(
 ) -> int:
     """Write an action about a task."""
     flights, tasks, names, buffer = state.flights, state.tasks, fixed.names, log.bytes
-    flight = task // fixed.tasks
-    slot = task - flight * fixed.tasks
+    flight = task >> fixed.shift
+    slot = task - (flight << fixed.shift)
     origin, number, stage = flights.origin[flight], flights.number[flight], flights.stage[flight]
     if action == START:
         at = put_id(buffer, put(buffer, at, _START), names, origin, number, stage, slot)

@@ -107,7 +107,7 @@ class Flights(Records):
 
 
 class Tasks(Records):
-    """The tasks of prompts in flight: that of slot s of flight f is at f (k + 1) + s.
+    """The tasks of prompts in flight: that of slot s of flight f is at f 2^shift + s.
 
     ``message`` is the kind of the message about it that is under way, ``tokens`` the length of its
     response, ``next`` the task behind it in a queue.
@@ -179,7 +179,7 @@ class Names(NamedTuple):
 class Fixed(NamedTuple):
     """What does not change in a run.
 
-    ``tasks`` is k + 1, ``process`` how prompts arrive. ``targets`` are the peers of each node from
+    ``shift`` is the logarithm of the tasks that a prompt has room for, ``process`` how prompts arrive. ``targets`` are the peers of each node from
     its ``offset`` on, ``edges`` their inclusion probabilities, which the run first adds up.
     """
 
@@ -187,7 +187,7 @@ class Fixed(NamedTuple):
     first_task_event: int
     layers: int
     proposers: int
-    tasks: int
+    shift: int
     process: int
     shares: bool
     weighted: bool

@@ -112,7 +112,7 @@ def hear_prompt(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -
 def hear_ended(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s: float) -> bool:
     """Hear that a task was served; say whether that completes a stage of the node's own."""
     nodes, tasks = state.nodes, state.tasks
-    flight = task // fixed.tasks
+    flight = task >> fixed.shift
     nodes.serving[node] -= 1
     state.numbers[SERVED] += 1
     state.times_s[SERVICE_S] += now_s - tasks.started_s[task]
@@ -131,13 +131,13 @@ def hear_ended(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s
 def hear_task(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s: float) -> None:
     """Hear a task of a peer: put it into the queue, or refuse it."""
     if objects(state, node, 1):
-        flight = task // fixed.tasks
+        flight = task >> fixed.shift
         state.tasks.tokens[task] = ahead(state, node)
         send(fixed, state, REFUSAL, flight, task, state.flights.origin[flight], now_s)
         note(fixed, state, log, SEND_REFUSAL, task, state.tasks.tokens[task])
         return
-    if fixed.delayed and state.flights.stage[task // fixed.tasks] == 0:
-        link_s = now_s - state.flights.arrived_s[task // fixed.tasks]
+    if fixed.delayed and state.flights.stage[task >> fixed.shift] == 0:
+        link_s = now_s - state.flights.arrived_s[task >> fixed.shift]
         state.times_s[LINK_S] = max(state.times_s[LINK_S], link_s)
     state.nodes.foreign[node] += 1
     enqueue(state, node, task, now_s)
@@ -147,7 +147,7 @@ def hear_task(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s:
 def hear_message(fixed: Fixed, state: State, log: Log, node: int, task: int, now_s: float) -> bool:
     """Hear a message; say whether it completes a stage of the node's own."""
     tasks, flights = state.tasks, state.flights
-    kind, flight = tasks.message[task], task // fixed.tasks
+    kind, flight = tasks.message[task], task >> fixed.shift
     if fixed.records and fixed.delayed:
         sender = flights.origin[flight] if kind == TASK else tasks.server[task]
         columns.add_link(state, log, sender, node, tasks.sent_s[task], now_s)
@@ -187,14 +187,14 @@ def join(state: State, log: Log, fixed: Fixed, flight: int, now_s: float) -> boo
 def remember(fixed: Fixed, state: State, log: Log, kind: int, task: int) -> None:
     """Keep what is heard about a task: the step may begin its record anew."""
     tasks, flights, heard = state.tasks, state.flights, log.heard
-    flight = task // fixed.tasks
+    flight = task >> fixed.shift
     origin = flights.origin[flight]
     heard[0] = kind if kind == ENDED else tasks.message[task]
     heard[1] = origin if heard[0] == TASK else tasks.server[task]
     heard[2] = origin
     heard[3] = flights.number[flight]
     heard[4] = flights.stage[flight]
-    heard[5] = task - flight * fixed.tasks
+    heard[5] = task - (flight << fixed.shift)
     heard[6] = flights.content_tokens[flight] if heard[0] == TASK else tasks.tokens[task]
     heard[7] = tasks.tokens[task]
 
@@ -219,7 +219,7 @@ def step(
         else:
             complete = hear_message(fixed, state, log, node, task, now_s)
         if complete:
-            flight = task // fixed.tasks
+            flight = task >> fixed.shift
             stage = flights.stage[flight] + 1
             forks = join(state, log, fixed, flight, now_s)
     if forks:
@@ -298,7 +298,7 @@ def cascade(
         heard = TASK
         node = state.tasks.server[task]
         if state.tasks.message[task] != TASK:
-            node = state.flights.origin[task // fixed.tasks]
+            node = state.flights.origin[task >> fixed.shift]
 
 
 @compiled

@@ -159,7 +159,7 @@ def make_fixed(
         chunk_tokens=scenario.station.chunk_tokens or CHUNK_TOKENS,
         layers=plan.layers,
         proposers=plan.proposers,
-        tasks=plan.proposers + 1,
+        shift=shift_of(setup),
         process=process,
         weighted=setup.inclusion is not None,
         delayed=delayed,
@@ -192,6 +192,11 @@ def make_fixed(
     )
 
 
+def shift_of(setup: Setup) -> int:
+    """Give the logarithm of the tasks that a prompt has room for: a shift instead of divisions."""
+    return setup.scenario.plan.proposers.bit_length()
+
+
 def make_state(setup: Setup, key: int) -> State:
     """Make what changes in a run, as it is in the beginning."""
     count, tasks = len(setup.names), setup.scenario.plan.proposers + 1
@@ -222,10 +227,10 @@ def make_state(setup: Setup, key: int) -> State:
         picked=np.zeros(tasks, np.int32),
         changed=np.zeros(sharing, np.int32),
     )
-    return grow_flights(state, FLIGHTS_MIN, tasks)
+    return grow_flights(state, FLIGHTS_MIN, shift_of(setup))
 
 
-def grow_flights(state: State, count: int, tasks: int) -> State:
+def grow_flights(state: State, count: int, shift: int) -> State:
     """Make room for ``count`` prompts in flight; the new records are free."""
     old = layout.size(state.flights)
     flights = layout.grown(state.flights, count)
@@ -235,11 +240,11 @@ def grow_flights(state: State, count: int, tasks: int) -> State:
     state.numbers[layout.FREE] = old
     shares = state.shares
     if len(state.changed):
-        shares = layout.grown(shares, count * tasks)
+        shares = layout.grown(shares, count << shift)
     others = layout.size(state.nodes) + len(state.changed)
     return state._replace(
         flights=flights,
-        tasks=layout.grown(state.tasks, count * tasks),
+        tasks=layout.grown(state.tasks, count << shift),
         shares=shares,
-        events=layout.grown(state.events, others + count * tasks),
+        events=layout.grown(state.events, others + (count << shift)),
     )

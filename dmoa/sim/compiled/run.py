@@ -74,7 +74,7 @@ class Run:
             return False
         if status == FULL_FLIGHTS:
             flights = 2 * len(self._state.flights.origin)
-            self._state = prepare.grow_flights(self._state, flights, self._fixed.tasks)
+            self._state = prepare.grow_flights(self._state, flights, self._fixed.shift)
         else:
             self._log = _grown(self._log, self._state)
         return True

@@ -162,7 +162,7 @@ def fork(
     if stage < fixed.layers and fixed.proposers > 0:
         asked = choose(fixed, state, node, task_position(flights.number[flight], stage, 1))
     flights.expected[flight] = 1 + asked
-    task = flight * fixed.tasks
+    task = flight << fixed.shift
     enqueue(state, node, task, now_s)
     for place in range(asked):
         tasks.server[task + 1 + place] = state.picked[place]
@@ -208,7 +208,7 @@ def send_later(
     """Let a message be heard after the delay of the link."""
     flights, origin = state.flights, state.flights.origin[flight]
     key = fixed.task_delay_key[origin] if kind == TASK else fixed.response_delay_key[origin]
-    slot = task - flight * fixed.tasks
+    slot = task - (flight << fixed.shift)
     position = task_position(flights.number[flight], flights.stage[flight], slot)
     at_s = now_s + draw(fixed.delay_law, fixed.delay_scale, key, position)
     order = int(np.int64(DELIVERS << KIND_BITS) + to)
@@ -253,8 +253,8 @@ def start(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -> int:
     nodes.first[node] = tasks.next[task]
     nodes.waiting[node] -= 1
     nodes.serving[node] += 1
-    flight = task // fixed.tasks
-    slot = task - flight * fixed.tasks
+    flight = task >> fixed.shift
+    slot = task - (flight << fixed.shift)
     tokens = respond_tokens(fixed, state, flight, slot)
     tasks.tokens[task] = tokens
     tasks.started_s[task] = now_s
