@@ -179,8 +179,9 @@ class Names(NamedTuple):
 class Fixed(NamedTuple):
     """What does not change in a run.
 
-    ``shift`` is the logarithm of the tasks that a prompt has room for, ``process`` how prompts arrive. ``targets`` are the peers of each node from
-    its ``offset`` on, ``edges`` their inclusion probabilities, which the run first adds up.
+    ``shift`` is the logarithm of the tasks that a prompt has room for, ``process`` how prompts
+    arrive. ``targets`` are the peers of each node from its ``offset`` on, ``edges`` their inclusion
+    probabilities, which the run first adds up.
     """
 
     nodes: int
