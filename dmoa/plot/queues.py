@@ -10,7 +10,6 @@ import numpy as np
 from dmoa.plot import style
 from dmoa.plot.loads import asked_hz, bottlenecks
 from dmoa.trace import series
-from dmoa.trace.windows import node_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +88,7 @@ def queue_length_over_time(
 
 def _queue_lengths(track: Track, grid_s: Floats) -> Floats:
     """Average each node's queue over each interval of the grid (n, g)."""
-    steps, order = track.steps, node_order(track)
+    steps, order = track.steps, track.order
     ends = np.searchsorted(steps.node[order], np.arange(len(track.names) + 1))
     rows = []
     for node in range(len(track.names)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import nan
 from typing import Any
 
@@ -115,6 +116,24 @@ class Track:
     tasks: Tasks
     links: Links | None
     withdrew: NDArray[np.bool_]
+
+    @cached_property
+    def order(self) -> Ints:
+        """The steps by node, each node's in order of time (s,); kept, since every measure asks."""
+        nodes = self.steps.node
+        # A stable sort of 16-bit numbers is a radix sort, ten times as fast as a comparison sort.
+        small = len(self.names) <= np.iinfo(np.uint16).max
+        return np.argsort(nodes.astype(np.uint16) if small else nodes, kind="stable")
+
+    @cached_property
+    def until_s(self) -> Floats:
+        """Until when each step's state held (s,), in seconds."""
+        ordered = self.steps.time_s[self.order]
+        following = np.append(ordered[1:], self.end_s)
+        following[np.diff(self.steps.node[self.order], append=-1) != 0] = self.end_s
+        until = np.empty_like(ordered)
+        until[self.order] = following
+        return until
 
 
 class Meter:

@@ -21,7 +21,7 @@ from dmoa.trace.meter import (
     Tasks,
     Track,
 )
-from dmoa.trace.windows import checked_window, held_s, node_order, per_node
+from dmoa.trace.windows import checked_window, held_s, per_node
 
 Count = Literal["waiting", "serving", "joining", "unfinished"]
 """The counts of a node's state that a time series may show."""
@@ -192,7 +192,7 @@ def _integral(track: Track, count: Count, grid: Floats, node: int | None) -> Flo
     """Integrate a count from 0 to each time of a grid."""
     steps = track.steps
     values = getattr(steps, count)
-    order = node_order(track)
+    order = track.order
     jumps = np.diff(values[order], prepend=0)
     first = np.diff(steps.node[order], prepend=-1) != 0
     jumps[first] = values[order][first]

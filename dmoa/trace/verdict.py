@@ -14,7 +14,7 @@ from dmoa.trace.meter import ANSWERED, SERVED, Floats, Track
 from dmoa.trace.metrics import prompt_rows
 from dmoa.trace.statistics import Estimate, estimate, t_quantile
 from dmoa.trace.totals import Totals
-from dmoa.trace.windows import held_s, per_node, since_until
+from dmoa.trace.windows import held_s, per_node
 
 CRITICAL_EXPONENT = 0.5
 """Growth of a queue that is exactly critically loaded: as the square root of time."""
@@ -214,7 +214,7 @@ def _look_at_totals(totals: Totals) -> _Look:
 
 def _holds_at(track: Track, time_s: float) -> Floats:
     """Mark with 1 the states that held just before a time (s,)."""
-    since, until = since_until(track)
+    since, until = track.steps.time_s, track.until_s
     return ((since < time_s) & (until >= time_s)).astype(np.float64)
 
 
