@@ -56,9 +56,7 @@ def test_littles_law_holds(totals: Totals) -> None:
     ("name", "value", "what"),
     [("sojourn_s", 4.1, "prompts"), ("pending_waited_s", 0.5, "waiting tasks")],
 )
-def test_totals_that_break_it_are_a_bug(
-    totals: Totals, name: str, value: float, what: str
-) -> None:
+def test_totals_that_break_it_are_a_bug(totals: Totals, name: str, value: float, what: str) -> None:
     broken = replace(totals, end=moment(**{name: value}))
     with pytest.raises(InvariantError, match=f"does not hold for the {what}"):
         broken.little()
