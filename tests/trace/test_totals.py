@@ -13,7 +13,7 @@ from dmoa.trace import Moment, Totals
 
 
 def moment(**values: Any) -> Moment:
-    """Make the totals of two nodes after 10 s, in which one prompt took 4 s and a task waited 1 s."""
+    """Make the totals of two nodes after 10 s: a prompt took 4 s, one of its tasks waited 1 s."""
     zero = np.zeros(2)
     return Moment(
         **{
