@@ -86,6 +86,14 @@ def _totals(setup: Setup, wanted: str) -> str:
             given=wanted,
             remedy="use --engine compiled, or leave out --totals",
         )
+    problem = trouble()
+    if problem is not None:
+        raise ScenarioError(
+            f"totals are kept by the compiled engine, and that is not there: {problem}",
+            path="totals",
+            given=True,
+            remedy=f"{INSTALL}, or leave out --totals",
+        )
     _engine(setup, "compiled", 0.0)
     return TOTALS
 

@@ -59,6 +59,13 @@ def test_without_numba_the_compiled_engine_is_refused(setup: Setup) -> None:
     assert "--engine simpy" in str(caught.value)
 
 
+@pytest.mark.usefixtures("without_numba")
+def test_without_numba_totals_are_refused(setup: Setup) -> None:
+    with pytest.raises(ScenarioError, match=r"totals are kept by the compiled engine") as caught:
+        choose(setup, "auto", MANY, totals=True)
+    assert caught.value.path == "totals"
+
+
 def test_a_platform_that_numba_does_not_know_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: str) -> Any:
         raise ImportError("Numba needs NumPy 9.9 or less")
