@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
@@ -65,6 +66,12 @@ def assert_same(reference: SimulationResult, compiled: SimulationResult) -> None
 @pytest.mark.parametrize("name", COVERED)
 def test_every_kind(name: str) -> None:
     assert_same(*both(kind(name)))
+
+
+def test_long_names() -> None:
+    graph = nx.relabel_nodes(nx.complete_graph(12), lambda number: "n" * 400 + str(number))
+    values = {"plan.layers": 2, "plan.proposers": 9, "run.horizon_s": 60, "run.replications": 2}
+    assert_same(*both(prepare(load("ring", values), graph)))
 
 
 def test_a_graph_and_weights_by_hand() -> None:

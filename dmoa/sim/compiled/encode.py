@@ -20,8 +20,8 @@ from dmoa.sim.compiled.steps import (
     TASK,
 )
 
-STEP_BYTES, ACTION_BYTES = 256, 256
-"""More than a step and one of its actions need, names of nodes excepted."""
+ENTRY_BYTES, ENTRY_NAMES = 512, 4
+"""More than a step and one of its actions need beside names of nodes, and so many names."""
 
 _NIL, _FALSE, _FLOAT = 0xC0, 0xC2, 0xCB
 

@@ -197,6 +197,7 @@ class Fixed(NamedTuple):
     encodes: bool
     instruction_tokens: int
     waiting_max: int
+    entry_bytes: int
     horizon_s: float
     on_s: float
     off_s: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dmoa.sim.compiled import columns
 from dmoa.sim.compiled.calendar import first, retune, take
 from dmoa.sim.compiled.draws import draw_tokens
-from dmoa.sim.compiled.encode import ACTION_BYTES, STEP_BYTES, add_entry
+from dmoa.sim.compiled.encode import add_entry
 from dmoa.sim.compiled.jit import compiled, pasted
 from dmoa.sim.compiled.layout import (
     ACTIONS,
@@ -248,7 +248,7 @@ def is_full(fixed: Fixed, state: State, log: Log) -> bool:
         or (fixed.delayed and numbers[LINKS] + room > log.links_s.shape[1])
     ):
         return True
-    return fixed.encodes and numbers[BYTES] + room * (STEP_BYTES + ACTION_BYTES) > len(log.bytes)
+    return fixed.encodes and numbers[BYTES] + room * fixed.entry_bytes > len(log.bytes)
 
 
 @pasted

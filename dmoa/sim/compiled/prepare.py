@@ -8,7 +8,7 @@ from math import log, log1p, sqrt
 import msgspec
 import numpy as np
 
-from dmoa.core.streams import derive
+from dmoa.core.streams import derive, mix64
 from dmoa.scenario import Setup
 from dmoa.scenario.arrivals import arrivals
 from dmoa.scenario.distributions import (
@@ -22,6 +22,7 @@ from dmoa.scenario.distributions import (
 from dmoa.scenario.station_schema import CHUNK_TOKENS
 from dmoa.sim.compiled import draws, layout, sources
 from dmoa.sim.compiled.draws import Law
+from dmoa.sim.compiled.encode import ENTRY_BYTES, ENTRY_NAMES
 from dmoa.sim.compiled.layout import Fixed, Keys, State
 
 FLIGHTS_MIN = 256
@@ -41,15 +42,10 @@ _PROCESSES = {
 
 def keys(key: int, *labels: str, count: int) -> Keys:
     """Derive the keys of a stream that every node has, (count,), as `derive` does one by one."""
-    value = np.uint64(_scrambled(derive(key, *labels)))
+    # Scrambled before the label comes in, as there.
+    value = np.uint64(mix64(derive(key, *labels) + int(_GOLDEN) & _MASK))
     with np.errstate(over="ignore"):
         return _mix(value + np.arange(count, dtype=np.uint64) * _GOLDEN)
-
-
-def _scrambled(key: int) -> int:
-    """Scramble a key as `derive` does before a label comes in."""
-    with np.errstate(over="ignore"):
-        return int(_mix(np.array([(key + int(_GOLDEN)) & _MASK], np.uint64))[0])
 
 
 def _mix(value: Keys) -> Keys:
@@ -167,6 +163,7 @@ def make_fixed(
         encodes=encodes,
         instruction_tokens=plan.instruction_tokens,
         waiting_max=run.queue_length_max,
+        entry_bytes=ENTRY_BYTES + ENTRY_NAMES * max(map(len, names), default=0),
         horizon_s=setup.horizon_s,
         on_s=scenario.arrivals.on_s or 0.0,
         off_s=scenario.arrivals.off_s or 0.0,

@@ -12,8 +12,7 @@ import numpy as np
 from dmoa.errors import UnstableError
 from dmoa.scenario import Setup, from_dict, resolve
 from dmoa.sim.compiled import layout, prepare
-from dmoa.sim.compiled.encode import ACTION_BYTES, STEP_BYTES
-from dmoa.sim.compiled.layout import Log, State
+from dmoa.sim.compiled.layout import Fixed, Log, State
 from dmoa.sim.compiled.loop import DONE, FULL_FLIGHTS, STOPPED, run
 from dmoa.trace import Links, Moment, Prompts, Steps, Tasks, Totals, Track
 from dmoa.trace.statistics import WARM_UP_CELLS
@@ -42,7 +41,7 @@ class Run:
         self._fixed = prepare.make_fixed(
             setup, key, self._state.sources, records=records, encodes=sink is not None
         )
-        self._log = _make_log(self._state, records=records, encodes=sink is not None)
+        self._log = _make_log(self._fixed, self._state)
         #: The limit that stopped the run, if one did.
         self.stopped: str | None = None
 
@@ -128,6 +127,11 @@ class Run:
             np.zeros(len(self._setup.names), np.bool_),
         )
 
+    def unfinished_s(self, time_s: float) -> float:
+        """Give the integral of all unfinished prompts to the time to which it was advanced."""
+        nodes = self._state.nodes
+        return float((nodes.unfinished_s + nodes.unfinished * (time_s - nodes.seen_s)).sum())
+
     def moment(self, time_s: float, *, known: bool = True) -> Moment:
         """Give the totals at the time to which the run was advanced.
 
@@ -195,10 +199,9 @@ def summed(setup: Setup, key: int, room_bytes: float = inf) -> tuple[Totals, str
         made.advance(until_s)
         if made.stopped is not None:
             break
-        now = made.moment(until_s)
-        integrals.append(float(now.unfinished_s.sum()))
+        integrals.append(made.unfinished_s(until_s))
         if place == WARM_UP_CELLS // 2:
-            middle = now
+            middle = made.moment(until_s)
     end = made.moment(made.ended_s)
     cells = np.diff(integrals) / np.diff(grid_s[: len(integrals)]) / len(setup.names)
     if middle is None or made.stopped is not None:
@@ -222,8 +225,10 @@ def recorded(
     return made.track(), made.stopped
 
 
-def _make_log(state: State, *, records: bool, encodes: bool) -> Log:
-    room = max(ROWS_MIN, 4 * len(state.inbox)) if records else 0
+def _make_log(fixed: Fixed, state: State) -> Log:
+    room = max(ROWS_MIN, 4 * len(state.inbox)) if fixed.records else 0
+    # A few times what one event may need.
+    room_bytes = max(BYTES_MIN, 4 * len(state.inbox) * fixed.entry_bytes) if fixed.encodes else 0
     value = np.zeros(1)
     return Log(
         steps=np.zeros((5, room), np.int32),
@@ -236,17 +241,12 @@ def _make_log(state: State, *, records: bool, encodes: bool) -> Log:
         tasks_s=np.zeros((3, room)),
         links=np.zeros((2, room), np.int32),
         links_s=np.zeros((2, room)),
-        bytes=np.zeros(_bytes_of(state) if encodes else 0, np.uint8),
+        bytes=np.zeros(room_bytes, np.uint8),
         actions=np.zeros(3 * (len(state.inbox) + int(state.nodes.slots.max()) + 2), np.int64),
         heard=np.zeros(8, np.int64),
         bits=value.view(np.uint64),
         value=value,
     )
-
-
-def _bytes_of(state: State) -> int:
-    """Give the room for bytes: a few times what one event may need."""
-    return max(BYTES_MIN, 4 * len(state.inbox) * (STEP_BYTES + ACTION_BYTES))
 
 
 def _grown(log: Log, state: State) -> Log:
