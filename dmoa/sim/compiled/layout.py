@@ -33,6 +33,10 @@ Key = np.uint64
 _KINDS = {"Small": "i4", "Big": "i8", "Number": "f8", "Key": "u8"}
 
 
+LINE_BYTES = 64
+"""Of a cache: records of that size, or half or twice, lie in as few lines as possible."""
+
+
 class Row:
     """A record of a table."""
 
@@ -123,15 +127,30 @@ class Flight(Row):
     prompt_tokens: Big
     gathered_tokens: Big
     content_tokens: Big
-    response_tokens: Big
     arrived_s: Number
+
+
+class Event(Row):
+    """An event to come, of a node or of a task; ``next`` is the one behind it in its list.
+
+    First in their table is each node's next prompt, then, where tasks share its processor, what
+    ends there next, and after them one of each task. They happen in the order of time, then of
+    kind, of node and of ``serial``.
+    """
+
+    time_s: Number
+    serial: Big
+    kind: Small
+    node: Small
+    next: Small
 
 
 class Task(Row):
     """A task of a prompt in flight: that of slot s of flight f is at f 2^shift + s.
 
     ``message`` is the kind of the message about it that is under way, ``tokens`` the length of its
-    response, ``next`` the task behind it in a queue.
+    response, ``next`` the task behind it in a queue. ``since_s`` is when it was started, or while a
+    message about it is under way, when that was sent.
     """
 
     server: Small
@@ -140,8 +159,7 @@ class Task(Row):
     row: Small
     tokens: Big
     queued_s: Number
-    started_s: Number
-    sent_s: Number
+    since_s: Number
 
 
 class Processor(Row):
@@ -173,21 +191,6 @@ class Share(Row):
     left_s: Number
     writing_s: Number
     ends_s: Number
-
-
-class Event(Row):
-    """An event to come, of a node or of a task.
-
-    First in their table is each node's next prompt, then, where tasks share its processor, what
-    ends there next, and after them one of each task. They happen in the order of time, then of
-    kind, of node and of ``serial``.
-    """
-
-    time_s: Number
-    serial: Big
-    kind: Small
-    node: Small
-    next: Small
 
 
 class Names(NamedTuple):
@@ -290,6 +293,9 @@ class Log(NamedTuple):
 #: Kinds of events at one time, in their order; which is that of `dmoa.sim.driver`.
 ENDS, DELIVERS, ARRIVES = 0, 1, 3
 
+#: How prompts arrive: as in a Poisson process, at equal distances, on and off, or as listed.
+POISSON, REGULAR, ON_OFF, LISTED = range(4)
+
 # Where in `State.numbers` and `State.times_s` each number is.
 (
     FREE, SERIAL, DAY, PENDING, EVENTS, AWAITED, INBOX_HEAD, INBOX_TAIL, STEPS, PROMPTS, TASKS,
@@ -300,15 +306,17 @@ LAST_S, DAYS_PER_S, TUNED_S, SOJOURN_S, WAITED_S, SERVICE_S, LINK_S, QUEUED_S, T
 
 
 def make(row: type[Row_co], count: int) -> Table[Row_co]:
-    """Make a table, all 0."""
-    fields = [(name, _KINDS[str(kind)]) for name, kind in row.__annotations__.items()]
-    made: Any = np.zeros(count, np.dtype(fields, align=True)).view(np.recarray)
+    """Make a table, all 0, whose first record begins a line of the cache."""
+    names = ((name, _KINDS[str(width)]) for name, width in row.__annotations__.items())
+    kind = np.dtype(list(names), align=True)
+    room = np.zeros(count * kind.itemsize + LINE_BYTES, np.uint8)
+    start = -room.ctypes.data % LINE_BYTES
+    made: Any = room[start : start + count * kind.itemsize].view(kind).view(np.recarray)
     return cast("Table[Row_co]", made)
 
 
-def grown(old: Table[Row_co], count: int) -> Table[Row_co]:
+def grown(old: Table[Row_co], row: type[Row_co], count: int) -> Table[Row_co]:
     """Copy a table into a longer one."""
-    before: Any = old
-    made: Any = np.zeros(count, before.dtype).view(np.recarray)
-    made[: len(before)] = before
+    made: Any = make(row, count)
+    made[: len(old)] = old
     return cast("Table[Row_co]", made)

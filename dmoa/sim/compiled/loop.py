@@ -22,6 +22,7 @@ from dmoa.sim.compiled.layout import (
     LAST_S,
     LINK_S,
     LINKS,
+    LISTED,
     PENDING,
     PROMPTS,
     REFUSED,
@@ -39,7 +40,7 @@ from dmoa.sim.compiled.layout import (
     State,
 )
 from dmoa.sim.compiled.sharing import finish, settle
-from dmoa.sim.compiled.sources import LISTED, expect
+from dmoa.sim.compiled.sources import expect
 from dmoa.sim.compiled.steps import (
     ACCEPT,
     ANSWER,
@@ -83,10 +84,8 @@ def hear_prompt(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s
     source = state.sources[node]
     number = source.number
     source.number = number + 1
-    response_tokens = -1
     if fixed.process == LISTED and fixed.listed_prompt_tokens[source.listed + number] >= 0:
         tokens = fixed.listed_prompt_tokens[source.listed + number]
-        response_tokens = fixed.listed_response_tokens[source.listed + number]
     elif fixed.prompt_tokens >= 0:
         tokens = fixed.prompt_tokens
     else:
@@ -104,7 +103,6 @@ def hear_prompt(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s
         return -1
     flight = accept(state, me, node, number, tokens, now_s)
     state.flights[flight].row = row
-    state.flights[flight].response_tokens = response_tokens
     note(fixed, state, log, ACCEPT, number, tokens)
     return flight
 
@@ -118,7 +116,7 @@ def hear_ended(
     task, flight = state.tasks[ended], state.flights[of]
     me.serving -= 1
     state.numbers[SERVED] += 1
-    state.times_s[SERVICE_S] += now_s - task.started_s
+    state.times_s[SERVICE_S] += now_s - task.since_s
     if fixed.records is not None:
         columns.end_task(log, task, now_s)
     if flight.origin == node:
@@ -156,7 +154,7 @@ def hear_message(
     kind = task.message
     if fixed.records is not None and fixed.delayed:
         sender = flight.origin if kind == TASK else task.server
-        columns.add_link(state, log, sender, node, task.sent_s, now_s)
+        columns.add_link(state, log, sender, node, task.since_s, now_s)
     if kind == TASK:
         hear_task(fixed, state, log, me, node, heard, now_s)
         return False

@@ -20,7 +20,7 @@ from dmoa.scenario.distributions import (
     Lognormal,
 )
 from dmoa.scenario.station_schema import CHUNK_TOKENS
-from dmoa.sim.compiled import draws, layout, sources
+from dmoa.sim.compiled import draws, layout
 from dmoa.sim.compiled.calendar import TUNED_FIRST
 from dmoa.sim.compiled.draws import Law
 from dmoa.sim.compiled.encode import ENTRY_BYTES, ENTRY_NAMES
@@ -33,11 +33,11 @@ _NOTHING = Law(
     draws.DETERMINISTIC, spread=0.0, power=0.0, boosted=False, d=0.0, c=0.0, values=np.zeros(0)
 )
 _PROCESSES = {
-    "poisson": sources.POISSON,
-    "deterministic": sources.REGULAR,
-    "on-off": sources.ON_OFF,
-    "burst": sources.LISTED,
-    "trace": sources.LISTED,
+    "poisson": layout.POISSON,
+    "deterministic": layout.REGULAR,
+    "on-off": layout.ON_OFF,
+    "burst": layout.LISTED,
+    "trace": layout.LISTED,
 }
 
 
@@ -129,7 +129,7 @@ def make_fixed(setup: Setup, key: int, from_: Table[Source], *, records: bool) -
     plan, run = scenario.plan, scenario.run
     process = _PROCESSES[scenario.arrivals.process]
     listed: list[tuple[float, int, int]] = []
-    if process == sources.LISTED:
+    if process == layout.LISTED:
         each = [list(own) for own in arrivals(setup, key)]
         listed = list(chain.from_iterable(each))
         ends = np.cumsum([len(own) for own in each])
@@ -238,18 +238,18 @@ def make_state(setup: Setup, key: int) -> State:
 def grow_flights(state: State, count: int, shift: int) -> State:
     """Make room for ``count`` prompts in flight; the new records are free."""
     old = len(state.flights)
-    flights = layout.grown(state.flights, count)
+    flights = layout.grown(state.flights, layout.Flight, count)
     flights["origin"][old:] = -1
     flights["next"][old:] = np.arange(old + 1, count + 1)
     flights["next"][count - 1] = state.numbers[layout.FREE]
     state.numbers[layout.FREE] = old
     shares = state.shares
     if len(state.changed):
-        shares = layout.grown(shares, count << shift)
+        shares = layout.grown(shares, layout.Share, count << shift)
     others = len(state.nodes) + len(state.changed)
     return state._replace(
         flights=flights,
-        tasks=layout.grown(state.tasks, count << shift),
+        tasks=layout.grown(state.tasks, layout.Task, count << shift),
         shares=shares,
-        events=layout.grown(state.events, others + (count << shift)),
+        events=layout.grown(state.events, layout.Event, others + (count << shift)),
     )

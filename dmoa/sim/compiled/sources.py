@@ -7,9 +7,16 @@ from math import log
 from dmoa.sim.compiled.calendar import schedule
 from dmoa.sim.compiled.draws import uniform
 from dmoa.sim.compiled.jit import apart, inlined
-from dmoa.sim.compiled.layout import ARRIVES, AWAITED, Fixed, Source, State
-
-POISSON, REGULAR, ON_OFF, LISTED = range(4)
+from dmoa.sim.compiled.layout import (
+    ARRIVES,
+    AWAITED,
+    LISTED,
+    POISSON,
+    REGULAR,
+    Fixed,
+    Source,
+    State,
+)
 
 
 @inlined

@@ -16,6 +16,7 @@ from dmoa.sim.compiled.layout import (
     ENDS,
     FREE,
     INBOX_TAIL,
+    LISTED,
     QUEUED_S,
     STARTED,
     WAITED_S,
@@ -189,7 +190,7 @@ def send(
         state.inbox[state.numbers[INBOX_TAIL]] = task
         state.numbers[INBOX_TAIL] += 1
         return
-    state.tasks[task].sent_s = now_s
+    state.tasks[task].since_s = now_s
     send_later(fixed, state, kind, flight, task, to, now_s)
 
 
@@ -210,11 +211,14 @@ def send_later(
 @inlined
 def respond_tokens(fixed: Fixed, state: State, flight: Flight, position: int) -> int:
     """Say how long the response to a task will be."""
-    if flight.response_tokens >= 0:
-        return flight.response_tokens
+    source = state.sources[flight.origin]
+    if fixed.process == LISTED:
+        tokens = fixed.listed_response_tokens[source.listed + flight.number]
+        if tokens >= 0:
+            return tokens
     if fixed.response_tokens >= 0:
         return fixed.response_tokens
-    key = state.sources[flight.origin].response_key
+    key = source.response_key
     return draw_tokens(fixed.response_law, fixed.response_scale, key, position)
 
 
@@ -246,7 +250,7 @@ def start(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s: floa
     position = task_position(flight.number, flight.stage, slot)
     tokens = respond_tokens(fixed, state, flight, position)
     task.tokens = tokens
-    task.started_s = now_s
+    task.since_s = now_s
     state.numbers[STARTED] += 1
     state.times_s[QUEUED_S] -= task.queued_s
     state.times_s[WAITED_S] += now_s - task.queued_s
