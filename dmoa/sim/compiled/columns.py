@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from math import nan
 
-from dmoa.sim.compiled.jit import pasted
+from dmoa.sim.compiled.jit import inlined
 from dmoa.sim.compiled.layout import LINKS, PROMPTS, STEPS, TASKS, Flight, Log, Node, State, Task
 from dmoa.trace.meter import ANSWERED, UNFINISHED
 
 
-@pasted
+@inlined
 def add_step(state: State, log: Log, me: Node, node: int, now_s: float) -> None:
     """Record a node's counts after a step."""
     row = state.numbers[STEPS]
@@ -22,7 +22,7 @@ def add_step(state: State, log: Log, me: Node, node: int, now_s: float) -> None:
     state.numbers[STEPS] = row + 1
 
 
-@pasted
+@inlined
 def add_prompt(state: State, log: Log, node: int, number: int, now_s: float) -> int:
     """Record that a prompt arrived; give its row."""
     row = state.numbers[PROMPTS]
@@ -35,14 +35,14 @@ def add_prompt(state: State, log: Log, node: int, number: int, now_s: float) -> 
     return row
 
 
-@pasted
+@inlined
 def end_prompt(log: Log, row: int, outcome: int, now_s: float) -> None:
     """Record how a prompt ended."""
     log.prompts[1, row] = outcome
     log.prompts_s[1, row] = now_s
 
 
-@pasted
+@inlined
 def add_task(state: State, log: Log, flight: Flight, task: Task, slot: int, now_s: float) -> None:
     """Record that a task was started."""
     row = state.numbers[TASKS]
@@ -59,14 +59,14 @@ def add_task(state: State, log: Log, flight: Flight, task: Task, slot: int, now_
     state.numbers[TASKS] = row + 1
 
 
-@pasted
+@inlined
 def end_task(log: Log, task: Task, now_s: float) -> None:
     """Record that a task was served."""
     log.tasks[4, task.row] = ANSWERED
     log.tasks_s[2, task.row] = now_s
 
 
-@pasted
+@inlined
 def add_link(
     state: State, log: Log, sender: int, receiver: int, sent_s: float, now_s: float
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmoa.sim.compiled.jit import apart, pasted
+from dmoa.sim.compiled.jit import apart, inlined
 from dmoa.sim.compiled.layout import ACTIONS, BYTES, Bytes, Fixed, Ints, Log, Names, Node, State
 from dmoa.sim.compiled.steps import (
     ACCEPT,
@@ -168,7 +168,7 @@ def put_of_prompt(buffer: Bytes, at: int, action: int, number: int, value: int) 
     return at
 
 
-@pasted
+@inlined
 def put_of_task(
     fixed: Fixed, state: State, log: Log, at: int, action: int, about: int, value: int
 ) -> int:
@@ -190,7 +190,7 @@ def put_of_task(
     return put_message(buffer, at, names, kind, origin, number, stage, slot, tokens, value)
 
 
-@pasted
+@inlined
 def add_entry(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s: float) -> None:
     """Write the present step as an entry of the trace."""
     count, buffer = state.numbers[ACTIONS], log.bytes

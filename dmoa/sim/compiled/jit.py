@@ -17,28 +17,21 @@ import numba
 #: Nothing is allocated within the kernel, so no references are counted: that would be most of it.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
+#: Python calls the kernel alone. What lets it call a part takes longer to compile than the part.
+_WITHIN: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def inlined(function: Function) -> Function:
     """Compile a part of the kernel into the place where it is used."""
-    compiled: Function = numba.njit(forceinline=True, **_OPTIONS)(function)
-    return compiled
-
-
-def pasted(function: Function) -> Function:
-    """Paste a part of the kernel into its one place before anything is compiled.
-
-    What is compiled is optimised again in every function around it, so a part of its own costs time
-    at each level above it.
-    """
-    compiled: Function = numba.njit(inline="always", **_OPTIONS)(function)
+    compiled: Function = numba.njit(forceinline=True, **_WITHIN)(function)
     return compiled
 
 
 def apart(function: Function) -> Function:
     """Compile a part of the kernel that is not worth being copied to every place of its use."""
-    compiled: Function = numba.njit(**_OPTIONS)(function)
+    compiled: Function = numba.njit(**_WITHIN)(function)
     return compiled
 
 

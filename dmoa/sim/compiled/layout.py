@@ -7,7 +7,7 @@ kernel and never within.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ Bytes = NDArray[np.uint8]
 
 
 Row_co = TypeVar("Row_co", bound="Row", covariant=True)
-
-Flag = Literal[True] | None
-"""True or nothing: two types, so a function is compiled for each."""
 
 # What a field of a record is; its width in memory.
 Small = int  # 32 bits
@@ -206,8 +203,7 @@ class Fixed(NamedTuple):
     ``shift`` is the logarithm of the tasks that a prompt has room for, ``process`` how prompts
     arrive. ``targets`` are the peers of each node from its ``offset`` on, ``edges`` their inclusion
     probabilities, which the run first adds up. ``prompt_tokens`` and ``response_tokens`` are the
-    lengths where all are equal, or -1. ``records`` differs in type, so that what only keeps sums is
-    compiled without the rest.
+    lengths where all are equal, or -1.
     """
 
     nodes: int
@@ -219,7 +215,6 @@ class Fixed(NamedTuple):
     shares: bool
     weighted: bool
     delayed: bool
-    records: Flag
     instruction_tokens: int
     prompt_tokens: int
     response_tokens: int

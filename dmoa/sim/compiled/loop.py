@@ -6,7 +6,7 @@ from dmoa.sim.compiled import columns
 from dmoa.sim.compiled.calendar import first, retune, take
 from dmoa.sim.compiled.draws import draw_tokens
 from dmoa.sim.compiled.encode import add_entry
-from dmoa.sim.compiled.jit import compiled, inlined, pasted
+from dmoa.sim.compiled.jit import compiled, inlined
 from dmoa.sim.compiled.layout import (
     ACTIONS,
     ANSWERED,
@@ -78,8 +78,10 @@ def gather(state: State, flight: Flight, tokens: int) -> bool:
     return bool(flight.held == flight.expected)
 
 
-@pasted
-def hear_prompt(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s: float) -> int:
+@inlined
+def hear_prompt(
+    fixed: Fixed, state: State, log: Log | None, me: Node, node: int, now_s: float
+) -> int:
     """Hear a prompt; give its record, or -1 if it was refused."""
     source = state.sources[node]
     number = source.number
@@ -92,24 +94,24 @@ def hear_prompt(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s
         tokens = draw_tokens(fixed.prompt_law, fixed.prompt_scale, source.tokens_key, number)
     state.numbers[ARRIVED] += 1
     row = 0
-    if fixed.records is not None:
+    if log is not None:
         log.heard[0], log.heard[3], log.heard[6] = PROMPT, number, tokens
         row = columns.add_prompt(state, log, node, number, now_s)
     if objects(me, me.plan_tasks):
         state.numbers[REFUSED] += 1
-        if fixed.records is not None:
+        if log is not None:
             columns.end_prompt(log, row, meter.REFUSED, now_s)
-        note(fixed, state, log, REFUSE, number, me.waiting)
+        note(state, log, REFUSE, number, me.waiting)
         return -1
     flight = accept(state, me, node, number, tokens, now_s)
     state.flights[flight].row = row
-    note(fixed, state, log, ACCEPT, number, tokens)
+    note(state, log, ACCEPT, number, tokens)
     return flight
 
 
-@pasted
+@inlined
 def hear_ended(
-    fixed: Fixed, state: State, log: Log, me: Node, node: int, ended: int, now_s: float
+    fixed: Fixed, state: State, log: Log | None, me: Node, node: int, ended: int, now_s: float
 ) -> bool:
     """Hear that a task was served; say whether that completes a stage of the node's own."""
     of = ended >> fixed.shift
@@ -117,19 +119,19 @@ def hear_ended(
     me.serving -= 1
     state.numbers[SERVED] += 1
     state.times_s[SERVICE_S] += now_s - task.since_s
-    if fixed.records is not None:
+    if log is not None:
         columns.end_task(log, task, now_s)
     if flight.origin == node:
         return gather(state, flight, task.tokens)
     me.foreign -= 1
     send(fixed, state, RESPONSE, of, ended, flight.origin, now_s)
-    note(fixed, state, log, SEND_RESPONSE, ended, 0)
+    note(state, log, SEND_RESPONSE, ended, 0)
     return False
 
 
-@pasted
+@inlined
 def hear_task(
-    fixed: Fixed, state: State, log: Log, me: Node, node: int, heard: int, now_s: float
+    fixed: Fixed, state: State, log: Log | None, me: Node, node: int, heard: int, now_s: float
 ) -> None:
     """Hear a task of a peer: put it into the queue, or refuse it."""
     of = heard >> fixed.shift
@@ -137,7 +139,7 @@ def hear_task(
     if objects(me, 1):
         state.tasks[heard].tokens = ahead(me)
         send(fixed, state, REFUSAL, of, heard, flight.origin, now_s)
-        note(fixed, state, log, SEND_REFUSAL, heard, state.tasks[heard].tokens)
+        note(state, log, SEND_REFUSAL, heard, state.tasks[heard].tokens)
         return
     if fixed.delayed and flight.stage == 0:
         state.times_s[LINK_S] = max(state.times_s[LINK_S], now_s - flight.arrived_s)
@@ -145,14 +147,14 @@ def hear_task(
     enqueue(state, me, node, heard, now_s)
 
 
-@pasted
+@inlined
 def hear_message(
-    fixed: Fixed, state: State, log: Log, me: Node, node: int, heard: int, now_s: float
+    fixed: Fixed, state: State, log: Log | None, me: Node, node: int, heard: int, now_s: float
 ) -> bool:
     """Hear a message; say whether it completes a stage of the node's own."""
     task, flight = state.tasks[heard], state.flights[heard >> fixed.shift]
     kind = task.message
-    if fixed.records is not None and fixed.delayed:
+    if log is not None and fixed.delayed:
         sender = flight.origin if kind == TASK else task.server
         columns.add_link(state, log, sender, node, task.since_s, now_s)
     if kind == TASK:
@@ -164,8 +166,8 @@ def hear_message(
     return bool(flight.held == flight.expected)
 
 
-@pasted
-def join(state: State, log: Log, fixed: Fixed, me: Node, joined: int, now_s: float) -> bool:
+@inlined
+def join(state: State, log: Log | None, fixed: Fixed, me: Node, joined: int, now_s: float) -> bool:
     """Join a stage that is complete; say whether another follows. If not, that was the answer."""
     flight = state.flights[joined]
     me.joining -= flight.held
@@ -176,16 +178,16 @@ def join(state: State, log: Log, fixed: Fixed, me: Node, joined: int, now_s: flo
     state.sources[flight.origin].answered += 1
     state.numbers[ANSWERED] += 1
     state.times_s[SOJOURN_S] += now_s - flight.arrived_s
-    if fixed.records is not None:
+    if log is not None:
         columns.end_prompt(log, flight.row, meter.ANSWERED, now_s)
-    note(fixed, state, log, ANSWER, flight.number, flight.gathered_tokens)
+    note(state, log, ANSWER, flight.number, flight.gathered_tokens)
     flight.origin = -1
     flight.next = state.numbers[FREE]
     state.numbers[FREE] = joined
     return False
 
 
-@pasted
+@inlined
 def remember(fixed: Fixed, state: State, log: Log, kind: int, about: int) -> None:
     """Keep what is heard about a task: the step may begin its record anew."""
     of = about >> fixed.shift
@@ -200,9 +202,16 @@ def remember(fixed: Fixed, state: State, log: Log, kind: int, about: int) -> Non
     heard[7] = task.tokens
 
 
-@pasted
+@inlined
 def step(
-    fixed: Fixed, state: State, log: Log, me: Node, kind: int, node: int, task: int, now_s: float
+    fixed: Fixed,
+    state: State,
+    log: Log | None,
+    me: Node,
+    kind: int,
+    node: int,
+    task: int,
+    now_s: float,
 ) -> None:
     """Let a node hear an event, and do what follows from it there."""
     look(me, now_s)
@@ -212,7 +221,7 @@ def step(
         flight = hear_prompt(fixed, state, log, me, node, now_s)
         forks = flight >= 0
     else:
-        if fixed.records is not None:
+        if log is not None:
             remember(fixed, state, log, kind, task)
         if kind == ENDED:
             complete = hear_ended(fixed, state, log, me, node, task, now_s)
@@ -229,15 +238,15 @@ def step(
         fork(fixed, state, log, me, flight, stage, tokens, now_s)
     while me.waiting > 0 and me.serving < me.slots:
         start(fixed, state, log, me, node, now_s)
-    if fixed.records is not None:
+    if log is not None:
         columns.add_step(state, log, me, node, now_s)
         add_entry(fixed, state, log, me, node, now_s)
 
 
 @inlined
-def is_full(fixed: Fixed, state: State, log: Log) -> bool:
+def is_full(fixed: Fixed, state: State, log: Log | None) -> bool:
     """Say whether what one event may bring about could be more than there is room for."""
-    if fixed.records is None:
+    if log is None:
         return False
     numbers, room = state.numbers, len(state.inbox)
     return (
@@ -249,8 +258,8 @@ def is_full(fixed: Fixed, state: State, log: Log) -> bool:
     )
 
 
-@pasted
-def happen(fixed: Fixed, state: State, log: Log, event: int, now_s: float) -> bool:
+@inlined
+def happen(fixed: Fixed, state: State, log: Log | None, event: int, now_s: float) -> bool:
     """Let an event happen, and all that follows at once; say whether the run goes on."""
     this = state.events[event]
     kind, node, task = this.kind, this.node, event - fixed.first_task_event
@@ -274,9 +283,9 @@ def happen(fixed: Fixed, state: State, log: Log, event: int, now_s: float) -> bo
     return True
 
 
-@pasted
+@inlined
 def cascade(
-    fixed: Fixed, state: State, log: Log, heard: int, node: int, task: int, now_s: float
+    fixed: Fixed, state: State, log: Log | None, heard: int, node: int, task: int, now_s: float
 ) -> bool:
     """Let a node hear something, and others what it sends them without delay."""
     numbers = state.numbers
@@ -300,7 +309,7 @@ def cascade(
 
 
 @compiled
-def run(fixed: Fixed, state: State, log: Log) -> int:
+def run(fixed: Fixed, state: State, log: Log | None) -> int:
     """Run until the horizon, or until there is no room for what comes next.
 
     Returns:

@@ -158,7 +158,6 @@ def make_fixed(setup: Setup, key: int, from_: Table[Source], *, records: bool) -
         process=process,
         weighted=setup.inclusion is not None,
         delayed=delayed,
-        records=True if records else None,
         instruction_tokens=plan.instruction_tokens,
         prompt_tokens=_equal_tokens(setup.prompt_length()),
         response_tokens=_equal_tokens(setup.response_length()),

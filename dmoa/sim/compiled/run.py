@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dmoa.errors import UnstableError
+from dmoa.errors import InvariantError, UnstableError
 from dmoa.scenario import Setup, from_dict, resolve
 from dmoa.sim.compiled import layout, prepare
 from dmoa.sim.compiled.layout import Fixed, Log, State
@@ -39,7 +39,7 @@ class Run:
         self._setup, self._sink, self._room_bytes = setup, sink, room_bytes
         self._state = prepare.make_state(setup, key)
         self._fixed = prepare.make_fixed(setup, key, self._state.sources, records=sink is not None)
-        self._log = _make_log(self._fixed, self._state)
+        self._log = None if sink is None else _make_log(self._fixed, self._state)
         #: The limit that stopped the run, if one did.
         self.stopped: str | None = None
 
@@ -59,7 +59,7 @@ class Run:
 
     def _grow(self, status: int) -> bool:
         """Make room for what is full; say whether there was memory for it."""
-        kept = (self._state, self._log)
+        kept = (self._state, self._log or ())
         size_bytes = sum(array.nbytes for array in chain(*kept) if isinstance(array, np.ndarray))
         # The longer copy stands beside the old one for a moment.
         if 3 * size_bytes > self._room_bytes:
@@ -72,7 +72,7 @@ class Run:
         if status == FULL_FLIGHTS:
             flights = 2 * len(self._state.flights)
             self._state = prepare.grow_flights(self._state, flights, self._fixed.shift)
-        else:
+        elif self._log is not None:
             self._log = _grown(self._log, self._state)
         return True
 
@@ -85,7 +85,7 @@ class Run:
 
     def _pass_on(self) -> None:
         """Give away the bytes of the trace so far."""
-        if self._sink is not None:
+        if self._sink is not None and self._log is not None:
             self._sink(self._log.bytes[: int(self._state.numbers[layout.BYTES])].data)
             self._state.numbers[layout.BYTES] = 0
 
@@ -107,6 +107,8 @@ class Run:
     def track(self) -> Track:
         """Give the columns."""
         log, numbers = self._log, self._state.numbers
+        if log is None:
+            raise InvariantError("a run without a sink keeps no columns")
         steps, prompts, tasks, links = (
             int(numbers[at]) for at in (layout.STEPS, layout.PROMPTS, layout.TASKS, layout.LINKS)
         )
@@ -226,9 +228,9 @@ def recorded(
 
 
 def _make_log(fixed: Fixed, state: State) -> Log:
-    room = max(ROWS_MIN, 4 * len(state.inbox)) if fixed.records else 0
+    room = max(ROWS_MIN, 4 * len(state.inbox))
     # A few times what one event may need.
-    room_bytes = max(BYTES_MIN, 4 * len(state.inbox) * fixed.entry_bytes) if fixed.records else 0
+    room_bytes = max(BYTES_MIN, 4 * len(state.inbox) * fixed.entry_bytes)
     value = np.zeros(1)
     return Log(
         steps=np.zeros((5, room), np.int32),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dmoa.sim.compiled import columns
 from dmoa.sim.compiled.calendar import schedule
 from dmoa.sim.compiled.draws import BY_TOKENS, draw, draw_tokens, task_position, uniform
-from dmoa.sim.compiled.jit import apart, inlined, pasted
+from dmoa.sim.compiled.jit import apart, inlined
 from dmoa.sim.compiled.layout import (
     ACTIONS,
     DELIVERS,
@@ -37,9 +37,9 @@ SEND_TASK, SEND_RESPONSE, SEND_REFUSAL, START, ACCEPT, ANSWER, REFUSE = range(7)
 
 
 @inlined
-def note(fixed: Fixed, state: State, log: Log, action: int, subject: int, value: int) -> None:
+def note(state: State, log: Log | None, action: int, subject: int, value: int) -> None:
     """Note what the present step asks for."""
-    if fixed.records is not None:
+    if log is not None:
         place = 3 * state.numbers[ACTIONS]
         log.actions[place] = action
         log.actions[place + 1] = subject
@@ -89,7 +89,7 @@ def accept(state: State, me: Node, node: int, number: int, tokens: int, now_s: f
     return taken
 
 
-@pasted
+@inlined
 def choose(fixed: Fixed, state: State, me: Node, position: int) -> int:
     """Choose peers, as `dmoa.core.selection` does; give their number."""
     targets, picked = fixed.targets, state.picked
@@ -141,9 +141,9 @@ def choose_weighted(fixed: Fixed, picked: Ints, offset: int, degree: int, point:
         earliest = pick + 1
 
 
-@pasted
+@inlined
 def fork(
-    fixed: Fixed, state: State, log: Log, me: Node, asking: int, stage: int, tokens: int,
+    fixed: Fixed, state: State, log: Log | None, me: Node, asking: int, stage: int, tokens: int,
     now_s: float,
 ) -> None:  # fmt: skip
     """Begin a stage of a prompt: a task of the node's own, and one for each peer it asks."""
@@ -161,7 +161,7 @@ def fork(
     for place in range(asked):
         state.tasks[task + 1 + place].server = state.picked[place]
         send(fixed, state, TASK, asking, task + 1 + place, state.picked[place], now_s)
-        note(fixed, state, log, SEND_TASK, task + 1 + place, 0)
+        note(state, log, SEND_TASK, task + 1 + place, 0)
 
 
 @inlined
@@ -237,8 +237,8 @@ def service_s(
     return draw(fixed.service_law, me.scale, state.nodes[flight.origin].service_key, position)
 
 
-@pasted
-def start(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s: float) -> None:
+@inlined
+def start(fixed: Fixed, state: State, log: Log | None, me: Node, node: int, now_s: float) -> None:
     """Start the next waiting task of a node."""
     started = me.first
     task = state.tasks[started]
@@ -261,6 +261,6 @@ def start(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s: floa
         events, days, numbers, times_s = state.events, state.days, state.numbers, state.times_s
         event = fixed.first_task_event + started
         schedule(events, days, numbers, times_s, event, ENDS, node, now_s + takes_s)
-    note(fixed, state, log, START, started, 0)
-    if fixed.records is not None:
+    note(state, log, START, started, 0)
+    if log is not None:
         columns.add_task(state, log, flight, task, slot, now_s)
