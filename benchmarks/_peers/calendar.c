@@ -6,8 +6,8 @@
  *
  *     cc -O3 -march=native -o calendar calendar.c -lm && ./calendar LAYERS NODES HORIZON_S SEED
  *
- * prints one JSON object. `tuned_calendar.c` is what remains when all is left out that these two networks
- * and their mean queue do not need.
+ * prints one JSON object. `tuned_calendar.c` is what remains when all is left out that these two
+ * networks and their mean queue do not need.
  */
 #define _POSIX_C_SOURCE 200112L
 #include <math.h>

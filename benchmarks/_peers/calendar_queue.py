@@ -1,4 +1,4 @@
-"""Calendar queues in C, `calendar.c` and `tuned_calendar.c`, compiled here if there is a compiler."""
+"""Calendar queues in C, `calendar.c` and `tuned_calendar.c`, compiled if there is a compiler."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ COLUMNS_TASKS_MAX = 10_000_000
 """Above this many expected tasks, a gigabyte of columns, only totals are kept."""
 
 
-COMPILING = "Compiling the engine: once, half a minute; the next runs find it compiled."
+COMPILING = "Compiling the engine: once, ten seconds or so; the next runs find it compiled."
 
 
 class Choice(NamedTuple):
@@ -128,6 +128,6 @@ def make_ready(choice: Choice, tell: Callable[[str], None] | None) -> None:
     if choice.engine == "compiled":
         from dmoa.sim.compiled import jit, run  # numba is heavy, and may not be there
 
-        if tell is not None and not jit.is_cached():
+        if tell is not None and not jit.is_cached(totals=choice.totals):
             tell(COMPILING)
-        run.compile_now()
+        run.compile_now(totals=choice.totals)

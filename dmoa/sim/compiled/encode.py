@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmoa.sim.compiled.jit import apart, inlined
+from dmoa.sim.compiled.jit import apart, inlined, pasted
 from dmoa.sim.compiled.layout import ACTIONS, BYTES, Bytes, Fixed, Ints, Log, Names, Node, State
 from dmoa.sim.compiled.steps import (
     ACCEPT,
@@ -43,7 +43,7 @@ _ANSWER, _REFUSE = _tag(3, "answer"), _tag(4, "refuse")
 _FULL, _NO_TEXT = _text("queue full"), _text("")
 
 
-@apart
+@inlined
 def put(buffer: Bytes, at: int, what: Bytes) -> int:
     """Write bytes; give the place behind them."""
     for place in range(len(what)):
@@ -51,14 +51,14 @@ def put(buffer: Bytes, at: int, what: Bytes) -> int:
     return at + len(what)
 
 
-@apart
+@inlined
 def put_byte(buffer: Bytes, at: int, value: int) -> int:
     """Write a byte."""
     buffer[at] = value
     return at + 1
 
 
-@apart
+@inlined
 def put_big_endian(buffer: Bytes, at: int, value: np.uint64, size: int) -> int:
     """Write the last bytes of a number, the highest first."""
     for place in range(size):
@@ -81,7 +81,7 @@ def put_int(buffer: Bytes, at: int, value: int) -> int:
     return put_big_endian(buffer, put_byte(buffer, at, 0xCF), np.uint64(value), 8)
 
 
-@apart
+@inlined
 def put_float(buffer: Bytes, at: int, bits: np.uint64) -> int:
     """Write a float, given its bits."""
     return put_big_endian(buffer, put_byte(buffer, at, _FLOAT), bits, 8)
@@ -168,7 +168,7 @@ def put_of_prompt(buffer: Bytes, at: int, action: int, number: int, value: int) 
     return at
 
 
-@inlined
+@pasted
 def put_of_task(
     fixed: Fixed, state: State, log: Log, at: int, action: int, about: int, value: int
 ) -> int:
@@ -190,7 +190,7 @@ def put_of_task(
     return put_message(buffer, at, names, kind, origin, number, stage, slot, tokens, value)
 
 
-@inlined
+@pasted
 def add_entry(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s: float) -> None:
     """Write the present step as an entry of the trace."""
     count, buffer = state.numbers[ACTIONS], log.bytes

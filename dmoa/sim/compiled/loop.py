@@ -6,7 +6,7 @@ from dmoa.sim.compiled import columns
 from dmoa.sim.compiled.calendar import first, retune, take
 from dmoa.sim.compiled.draws import draw_tokens
 from dmoa.sim.compiled.encode import add_entry
-from dmoa.sim.compiled.jit import compiled, inlined
+from dmoa.sim.compiled.jit import compiled, inlined, pasted
 from dmoa.sim.compiled.layout import (
     ACTIONS,
     ANSWERED,
@@ -202,7 +202,7 @@ def remember(fixed: Fixed, state: State, log: Log, kind: int, about: int) -> Non
     heard[7] = task.tokens
 
 
-@inlined
+@pasted
 def step(
     fixed: Fixed,
     state: State,
@@ -258,7 +258,7 @@ def is_full(fixed: Fixed, state: State, log: Log | None) -> bool:
     )
 
 
-@inlined
+@pasted
 def happen(fixed: Fixed, state: State, log: Log | None, event: int, now_s: float) -> bool:
     """Let an event happen, and all that follows at once; say whether the run goes on."""
     this = state.events[event]
@@ -283,7 +283,7 @@ def happen(fixed: Fixed, state: State, log: Log | None, event: int, now_s: float
     return True
 
 
-@inlined
+@pasted
 def cascade(
     fixed: Fixed, state: State, log: Log | None, heard: int, node: int, task: int, now_s: float
 ) -> bool:

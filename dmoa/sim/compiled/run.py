@@ -12,6 +12,7 @@ import numpy as np
 from dmoa.errors import InvariantError, UnstableError
 from dmoa.scenario import Setup, from_dict, resolve
 from dmoa.sim.compiled import layout, prepare
+from dmoa.sim.compiled.jit import note_cached
 from dmoa.sim.compiled.layout import Fixed, Log, State
 from dmoa.sim.compiled.loop import DONE, FULL_FLIGHTS, STOPPED, run
 from dmoa.trace import Links, Moment, Prompts, Steps, Tasks, Totals, Track
@@ -178,10 +179,19 @@ class Run:
         return (service_s + 2 * float(times_s[layout.LINK_S])) * (self._fixed.layers + 1)
 
 
-def compile_now() -> None:
-    """Compile the kernel, or load what was compiled before: its first run does that."""
+def compile_now(*, totals: bool) -> None:
+    """Compile the kernel, or load what was compiled before: its first run does that.
+
+    Args:
+        totals: whether it will keep totals only; it is compiled without the rest then.
+    """
     tiny = resolve(from_dict({"run": {"horizon_s": 0.001}}))
-    Run(tiny, 0).advance(tiny.horizon_s)
+    Run(tiny, 0, None if totals else _forget).advance(tiny.horizon_s)
+    note_cached(totals=totals)
+
+
+def _forget(encoded: memoryview) -> None:
+    """Take the bytes of a trace that nobody wants."""
 
 
 def summed(setup: Setup, key: int, room_bytes: float = inf) -> tuple[Totals, str | None]:
