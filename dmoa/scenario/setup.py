@@ -54,6 +54,8 @@ class Setup:
         recorded: Prompts of the trace, times scaled; else empty.
         positions: Where to draw each node, or ``None`` where the overlay does not say.
         notes: What the user should know, in sentences.
+        best_gap: Where ``inclusion`` are the best weights: the share by which their critical rate
+            may be below the highest one. Else ``None``.
     """
 
     scenario: Scenario
@@ -74,6 +76,7 @@ class Setup:
     recorded: tuple[RecordedPrompt, ...]
     positions: tuple[tuple[float, float], ...] | None
     notes: tuple[str, ...]
+    best_gap: float | None = None
 
     @cached_property
     def _index(self) -> dict[str, int]:
