@@ -85,6 +85,7 @@ class Oracle:
         return SimpleNamespace(
             verdict=SimpleNamespace(status=status),
             horizon_s=setup.horizon_s,
+            out_of_memory=False,
             kept=(),
             setup=setup,
         )
