@@ -106,14 +106,9 @@ class Setup:
         8
         """
         import networkx as nx  # imported here: it takes longer than the whole command line
-        import numpy as np
 
         origins, servers = self.peers.origins(), self.peers.targets
-        order = np.lexsort((origins, servers))
-        two_way = np.array_equal(servers[order], origins) and np.array_equal(
-            origins[order], servers
-        )
-        graph: nx.Graph[str] = nx.Graph() if two_way else nx.DiGraph()
+        graph: nx.Graph[str] = nx.Graph() if self.peers.two_way else nx.DiGraph()
         graph.add_nodes_from(self.names)
         graph.add_edges_from(
             (self.names[i], self.names[j])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -13,6 +14,7 @@ from dmoa import theory
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, Setup, resolve
 from dmoa.scenario.inclusion import check_inclusion
+from dmoa.scenario.resolution import resolve_like
 from dmoa.scenario.stage_times import StageTimes
 from dmoa.study.loads import Loads, best_chances, by_host, chances, crowded, loads
 
@@ -135,21 +137,30 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def prepare(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Setup:
+def prepare(
+    scenario: Scenario | Setup,
+    graph: nx.Graph[Any] | None = None,
+    *,
+    like: Setup | None = None,
+) -> Setup:
     """Resolve a scenario against its overlay, and solve for the best weights if it asks for them.
 
     Args:
         scenario: a scenario, or a setup, which is returned as it is.
         graph: a networkx graph in place of the overlay that the scenario names.
+        like: a set-up with the same overlay, which then is not built again.
 
     Raises:
         ScenarioError: the scenario does not fit its overlay.
     """
     if isinstance(scenario, Setup):
         return scenario
+    on_overlay = (
+        partial(resolve, graph=graph) if like is None else partial(resolve_like, setup=like)
+    )
     if scenario.plan.selection == "weighted" and scenario.plan.weights == "best":
         uniform = msgspec.structs.replace(scenario.plan, selection="uniform", weights=None)
-        plain = resolve(msgspec.structs.replace(scenario, plan=uniform), graph)
+        plain = on_overlay(msgspec.structs.replace(scenario, plan=uniform))
         plan, (best, gap) = scenario.plan, best_chances(plain)
         return replace(
             plain,
@@ -157,7 +168,7 @@ def prepare(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> S
             inclusion=check_inclusion(plain.matrix(best), plain.names, plain.peers, plan.proposers),
             best_gap=gap,
         )
-    return resolve(scenario, graph)
+    return on_overlay(scenario)
 
 
 def bound(
