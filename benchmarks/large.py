@@ -4,9 +4,9 @@
                                [--step NAME ...]
 
 For each of three shapes of the internet and each number of nodes: generating the overlay, resolving
-a scenario on it, the loads and limits of `dmoa bound`, the best weights, reading the overlay from an
-edge list, and what `dmoa topology show` says of it. Each run is a process of its own, so that its
-peak of memory is its own: the peak of `bound` includes the overlay. Printed are medians.
+a scenario on it, the loads and limits of `dmoa bound`, the best weights, reading the overlay from
+an edge list, and what `dmoa topology show` says of it. Each run is a process of its own, so that
+its peak of memory is its own: the peak of `bound` includes the overlay. Printed are medians.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ class Setup:
     recorded: tuple[RecordedPrompt, ...]
     positions: tuple[tuple[float, float], ...] | None
     notes: tuple[str, ...]
-    best_gap: float | None = None
+    best_gap: float | None = field(default=None, compare=False)
 
     @cached_property
     def _index(self) -> dict[str, int]:
