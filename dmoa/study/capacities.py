@@ -31,6 +31,9 @@ STEPS_MAX = 40
 
 UNDETERMINED = "undetermined"
 
+OUT_OF_MEMORY = "out of memory"
+"""In place of a verdict: how far a run came says what the machine has, not what the rate does."""
+
 TIE = 1e-9
 """Nodes whose offered loads differ by less than this share are bottlenecks together."""
 
@@ -54,7 +57,8 @@ def capacity(
     and the λ* of theory takes the place of the estimate.) Then rates around that estimate are
     simulated, each with all replications, and the bracket between the highest stable and the
     lowest unstable rate is narrowed by bisection. An undetermined verdict is tried again with
-    twice the horizon; one that stays undetermined ends the search on its side.
+    twice the horizon; one that stays undetermined ends the search on its side, and so does one
+    whose run outgrows memory.
 
     Args:
         scenario: a scenario whose arrivals go on for ever; its own rates give the proportions.
@@ -158,11 +162,14 @@ class _Search:
             self._try(low_hz)
             low_hz *= 1 - 2 * side
         while self.high is None and len(self.verdicts) < STEPS_MAX:
-            self._try(high_hz)
+            if self._try(high_hz) == OUT_OF_MEMORY:
+                break  # a higher rate would take more
             high_hz *= 1 + 2 * side
         while self.low is not None and self.high is not None and len(self.verdicts) < STEPS_MAX:
             middle_hz = (self.low + self.high) / 2
-            if self.high - self.low <= width * middle_hz or self._try(middle_hz) == UNDETERMINED:
+            if self.high - self.low <= width * middle_hz:
+                break
+            if self._try(middle_hz) in {UNDETERMINED, OUT_OF_MEMORY}:
                 break
 
     def _try(self, arrival_rate_hz: float) -> str:
@@ -172,9 +179,7 @@ class _Search:
         while status == UNDETERMINED and horizon_s < self._setup.horizon_s * 2**DOUBLINGS_MAX:
             horizon_s *= 2
             found = self._run(at_rate(self._setup, arrival_rate_hz, horizon_s))
-            if found.out_of_memory:
-                break  # it says what the machine has, not whether the rate is too high
-            status = found.verdict.status
+            status = OUT_OF_MEMORY if found.out_of_memory else found.verdict.status
         tried = RateVerdict(arrival_rate_hz, status, horizon_s)
         self.verdicts.append(tried)
         if status == "stable":

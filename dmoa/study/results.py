@@ -106,7 +106,10 @@ class SimulationResult:
 
 @dataclass(frozen=True)
 class RateVerdict:
-    """One arrival rate that `capacity` tried: prompts per second and node, and the verdict."""
+    """One arrival rate that `capacity` tried: prompts per second and node, and the verdict.
+
+    In place of a verdict it is "out of memory" where a run outgrew that.
+    """
 
     arrival_rate_hz: float
     verdict: str

@@ -20,7 +20,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SHAPES = ("scale-free", "geometric", "hierarchy")
 MEAN_DEGREE = 2 * pi
 #: Events per run, and what is too long; there are at most so many for each prompt.
-EVENTS, EVENTS_MAX, EVENTS_PER_PROMPT = 5e6, 7e7, 8
+EVENTS, EVENTS_MAX, EVENTS_PER_PROMPT = 5e6, 7.5e7, 8
 #: The verdict needs a hundred times what a prompt takes alone, 3 s, and a little.
 HORIZON_MIN_S = 320.0
 #: What an overloaded node gathers must be so many times what a critically loaded one has by chance.
