@@ -220,7 +220,7 @@ def test_best_weights_are_solved_for_once(monkeypatch: pytest.MonkeyPatch):
 
 def test_another_scenario_takes_over_an_overlay_that_is_there(monkeypatch: pytest.MonkeyPatch):
     weighted = {"plan.selection": "weighted", "plan.weights": "best", "plan.layers": 3}
-    made = [scenario("barabasi-albert"), scenario("barabasi-albert", **weighted)]
+    made = [scenario("scale-free"), scenario("scale-free", **weighted)]
     expected = [prepare(one) for one in made]
     monkeypatch.setattr("dmoa.scenario.resolution.build_overlay", None)
     found = [prepare(one, like=expected[0]) for one in made]

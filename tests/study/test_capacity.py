@@ -179,8 +179,8 @@ def test_what_the_engine_does_not_cover_is_refused_before_any_run(monkeypatch: p
     oracle = Oracle(CRITICAL_HZ, CRITICAL_HZ)
     monkeypatch.setattr(capacities, "simulate", oracle)
     with pytest.raises(ScenarioError, match="does not cover this") as caught:
-        capacity(scenario("ring", **{"links.loss": 0.1}), engine="compiled")
-    assert (caught.value.path, oracle.asked) == ("links.loss", [])
+        capacity(scenario("ring", **{"plan.patience": 2.0}), engine="compiled")
+    assert (caught.value.path, oracle.asked) == ("plan.patience", [])
 
 
 def test_a_search_that_finds_nothing_ends(monkeypatch: pytest.MonkeyPatch):

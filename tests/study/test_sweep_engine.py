@@ -70,7 +70,12 @@ def test_a_limit_of_the_scenario_is_a_result_on_every_machine(store: Path, engin
     [
         ("c", GRID, "engine", "must be one of auto, simpy, compiled"),
         ("compiled", {"plan.patience": [1.0, 2.0]}, "plan.patience", "does not cover this"),
-        ("compiled", {"links.loss": [0.0, 0.1]}, "links.loss", "--engine simpy"),
+        (
+            "compiled",
+            {"plan.prompt_deadline_s": [None, 9.0]},
+            "plan.prompt_deadline_s",
+            "--engine simpy",
+        ),
     ],
 )
 def test_what_an_engine_cannot_do_is_refused_before_any_work(
