@@ -23,6 +23,9 @@ MEAN_DEGREE = 2 * pi
 EVENTS, EVENTS_MAX, EVENTS_PER_PROMPT = 5e6, 4e7, 8
 #: The verdict needs a hundred times what a prompt takes alone, 3 s, and a little.
 HORIZON_MIN_S = 320.0
+#: A single queue that is a tenth off its limit is nearly always decided after so long: a run lasts
+#: that long where it takes at most so many times the events.
+DECIDED_S, LONGER_MAX = 5000.0, 5
 #: What an overloaded node gathers must be so many times what a critically loaded one has by chance.
 CLEAR = 2.0
 #: Shares of each limit at which the network is simulated.
@@ -68,6 +71,8 @@ def verdict(setup: Setup, rate_hz: float, limit_hz: float, events: float) -> str
     """Simulate a network at a rate; give the verdict, or a dash where that would take too long."""
     per_second = rate_hz * len(setup.names) * EVENTS_PER_PROMPT
     until_s = max(events / per_second, horizon_s(rate_hz / limit_hz))
+    if per_second * DECIDED_S <= LONGER_MAX * events:
+        until_s = max(until_s, DECIDED_S)
     if per_second * until_s > EVENTS_MAX:
         return "–"
     made = at_rate(setup, rate_hz, until_s)
