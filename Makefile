@@ -102,12 +102,16 @@ experiments: $(VENV)/.dev ## Reproduce every result of experiments/
 	if [ -n "$$failed" ]; then printf '\nFailed:%s\n' "$$failed" >&2; exit 1; fi
 
 .PHONY: benchmarks
-benchmarks: $(VENV)/.dev ## Measure the engine against bare SimPy and Ciw
-	@for script in benchmarks/[!_]*.py; do \
+benchmarks: $(VENV)/.dev ## Measure speed and memory; what takes half an hour is `make peers`
+	@for script in $(filter-out benchmarks/peers.py,$(wildcard benchmarks/[!_]*.py)); do \
 		printf '\n\033[1m== %s ==\033[0m\n' "$$script"; \
 		$(BIN)/python "$$script" || failed="$$failed $$script"; \
 	done; \
 	if [ -n "$$failed" ]; then printf '\nFailed:%s\n' "$$failed" >&2; exit 1; fi
+
+.PHONY: peers
+peers: $(VENV)/.dev ## Compare with other simulators on the same networks, in half an hour
+	@$(BIN)/python benchmarks/peers.py
 
 .PHONY: clean
 clean: ## Remove the environment, caches, figures and built documentation

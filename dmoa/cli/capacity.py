@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import rich_click
 
 from dmoa.cli import options
-from dmoa.cli.output import console, duration, error_console, number, print_json
+from dmoa.cli.output import console, duration, error_console, number, print_json, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     metavar="SHARE",
     help="Width of the bracket, as a share of its middle.",
 )
+@options.engine_option
 @options.workers_option
 @options.json_option
-def command(scenario: Scenario, *, width: float, workers: int | None, as_json: bool) -> None:
+def command(
+    scenario: Scenario, *, width: float, engine: str, workers: int | None, as_json: bool
+) -> None:
     """Bracket the critical rate by simulation and compare it with theory.
 
     Rates are simulated until the highest stable and the lowest unstable one are close. The
@@ -37,7 +40,9 @@ def command(scenario: Scenario, *, width: float, workers: int | None, as_json: b
     from dmoa import study  # the help page does without it
 
     setup = study.prepare(scenario)
-    result = study.capacity(setup, width=width, workers=workers, progress=_progress())
+    result = study.capacity(
+        setup, width=width, engine=engine, workers=workers, progress=_progress(), tell=tell
+    )
     if as_json:
         print_json(result.to_dict())
     else:
@@ -83,6 +88,8 @@ def _show(setup: Setup, result: CapacityResult) -> None:
 
 def _conclusion(result: CapacityResult) -> str:
     if result.low is None or result.high is None:
+        if any(tried.verdict == "out of memory" for tried in result.verdicts):
+            return "The rates tried give no bracket: runs outgrew memory; try a shorter --horizon."
         return "The rates tried give no bracket; a longer --horizon would decide more of them."
     holds = result.low <= result.critical_rate_hz <= result.high
     return f"The bracket {'contains' if holds else 'does NOT contain'} the λ* of theory."

@@ -11,7 +11,7 @@ import rich_click
 
 from dmoa.cli import options
 from dmoa.cli.failures import BAD_INPUT, INTERRUPTED
-from dmoa.cli.output import console, error_console, number, print_json, progress_bar
+from dmoa.cli.output import console, error_console, number, print_json, progress_bar, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +46,7 @@ HEADINGS = {"plan.layers": "M", "plan.proposers": "k", "arrivals.arrival_rate_hz
 @rich_click.option(
     "--figure", metavar="FILE", help="Draw stability curves: .png, .svg, without ending both."
 )
+@options.engine_option
 @options.workers_option
 @rich_click.option(
     "--scheduler",
@@ -63,6 +64,7 @@ def command(
     store: str,
     csv: str | None,
     figure: str | None,
+    engine: str,
     workers: int | None,
     scheduler: str | None,
     as_json: bool,
@@ -88,9 +90,11 @@ def command(
                 scenario,
                 grid,
                 store=store,
+                engine=engine,
                 workers=workers,
                 scheduler=scheduler,
                 progress=progress,
+                tell=tell,
             )
     except KeyboardInterrupt:
         _say_how_to_resume(store, ctx.obj)

@@ -10,14 +10,17 @@ from dmoa.cli import options
 from dmoa.cli.output import console, number, print_json
 
 if TYPE_CHECKING:
-    import networkx as nx
-
     from dmoa.scenario import Scenario, Setup
 
 #: Plans whose critical rates `topology show` compares: (M, k).
 PLANS = ((1, 1), (1, 2), (2, 2), (2, 3))
 #: Above this many nodes, the diameter would take minutes.
 DIAMETER_NODES_MAX = 2000
+#: Above this many, so would the best weights of all these plans.
+BEST_NODES_MAX = 100_000
+BEST_LEFT_OUT = (
+    f"the best weights of more than {BEST_NODES_MAX:,} nodes are left out here; dmoa bound has them"
+)
 
 
 @rich_click.group("topology")
@@ -69,7 +72,7 @@ def show(scenario: Scenario, *, as_json: bool) -> None:
     from dmoa import study  # the help page does without it
 
     setup = study.prepare(scenario)
-    facts = _facts(setup)
+    facts = facts_of(setup)
     if as_json:
         print_json(facts)
     else:
@@ -118,39 +121,46 @@ def _ready() -> list[dict[str, Any]]:
     return found
 
 
-def _facts(setup: Setup) -> dict[str, Any]:
-    import networkx as nx
-
-    graph = setup.graph()
-    degrees = [len(peers) for peers in setup.peers]
-    plain: nx.Graph[str] = nx.Graph(graph)
-    connected = nx.is_connected(plain)
+def facts_of(setup: Setup) -> dict[str, Any]:
+    """Describe an overlay as `dmoa topology show` does."""
+    # A networkx graph of a million nodes takes gigabytes, and only the diameter needs one.
+    peers, degrees = setup.peers, setup.peers.lengths()
+    two_way, connected = peers.two_way, peers.parts() == 1
     measurable = connected and len(setup.names) <= DIAMETER_NODES_MAX
     return {
         "topology": setup.scenario.overlay.topology,
         "nodes": len(setup.names),
-        "edges": graph.number_of_edges(),
-        "directed": graph.is_directed(),
+        "edges": len(peers.targets) // (2 if two_way else 1),
+        "directed": not two_way,
         "connected": connected,
-        "diameter": nx.diameter(plain) if measurable else None,
+        "diameter": _diameter(setup) if measurable else None,
         "degree": {
-            "min": min(degrees),
-            "mean": sum(degrees) / len(degrees),
-            "max": max(degrees),
+            "min": int(degrees.min()),
+            "mean": len(peers.targets) / len(degrees),
+            "max": int(degrees.max()),
         },
         "critical_rates": _critical_rates(setup),
-        "notes": list(setup.notes),
+        "notes": [*setup.notes, *([] if len(degrees) <= BEST_NODES_MAX else [BEST_LEFT_OUT])],
     }
+
+
+def _diameter(setup: Setup) -> int:
+    """Count the edges of the longest shortest way, whatever their direction."""
+    import networkx as nx
+
+    plain: nx.Graph[str] = nx.Graph(setup.graph())
+    return int(nx.diameter(plain))
 
 
 def _critical_rates(setup: Setup) -> list[dict[str, Any]]:
     from dmoa import study
     from dmoa.scenario import with_values
 
-    rows = []
+    rows, best = [], len(setup.names) <= BEST_NODES_MAX
     for layers, proposers in PLANS:
         values = {"plan.layers": layers, "plan.proposers": proposers}
-        limit = study.bound(with_values(setup.scenario, values)).to_dict()
+        made = study.prepare(with_values(setup.scenario, values), like=setup)
+        limit = study.bound(made, best=best).to_dict()
         kept = (
             "critical_rate_hz",
             "theorem1_critical_rate_hz",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -12,9 +14,12 @@ from dmoa.scenario.text_files import read_text
 
 if TYPE_CHECKING:
     import networkx as nx
+    import numpy as np
+    from numpy.typing import NDArray
 
 _PATH = "overlay.topology"
 _BYTES_MAX = 50_000_000
+_BLOCK = 1_000_000
 _EDGE_LISTS = (".edgelist", ".txt", ".csv")
 _SUFFIXES = (".graphml", *_EDGE_LISTS, ".json")
 
@@ -25,14 +30,23 @@ def is_file_name(name: str) -> bool:
     >>> is_file_name("my.graphml"), is_file_name("./mine"), is_file_name("ring")
     (True, True, False)
     """
-    return Path(name).suffix.lower() in _SUFFIXES or "/" in name or "\\" in name
+    return _kind(name) in _SUFFIXES or "/" in name or "\\" in name
+
+
+def is_edge_list(file: str | Path) -> bool:
+    """Tell whether the ending of a file says that it holds two names a line.
+
+    >>> is_edge_list("my.csv"), is_edge_list("my.json")
+    (True, False)
+    """
+    return _kind(file) in _EDGE_LISTS
 
 
 def read_overlay(file: str | Path) -> nx.Graph[Any]:
-    """Read an overlay; the ending of the file says how.
+    """Read an overlay as a networkx graph; the ending of the file says how.
 
-    ``.graphml`` is GraphML; ``.edgelist``, ``.txt`` and ``.csv`` hold two names a line, separated
-    by blanks or a comma, with comments after ``#``; ``.json`` is node-link JSON. At most 50 MB.
+    ``.graphml`` is GraphML; ``.edgelist``, ``.txt`` and ``.csv`` are edge lists; ``.json`` is
+    node-link JSON. At most 50 MB.
 
     Raises:
         ScenarioError: The file is missing, empty or malformed; with line and column.
@@ -42,8 +56,41 @@ def read_overlay(file: str | Path) -> nx.Graph[Any]:
     dmoa.errors.ScenarioError: overlay.topology: unknown kind of file, but 'mine.gexf' was given;
     give a .graphml, .edgelist, .txt, .csv, .json file
     """
-    suffix = Path(file).suffix.lower()
-    if suffix not in _SUFFIXES:
+    if is_edge_list(file):
+        return _edge_graph(*read_edge_list(file))
+    text = _text(file)
+    return _graphml(text, file) if _kind(file) == ".graphml" else _node_link(text, file)
+
+
+def read_edge_list(file: str | Path) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Read two names a line, separated by blanks or a comma, with comments after ``#``.
+
+    Returns:
+        The names as they first come, ``(n,)``, and the ends of each edge, ``(edges, 2)``.
+
+    Raises:
+        ScenarioError: The file is missing, empty or malformed; with line and column.
+    """
+    import numpy as np  # imported here: the command line's help does not need it
+
+    index: dict[str, int] = {}
+    ends = array("q")
+    for number, line in enumerate(_lines(_text(file)), start=1):
+        content = line.partition("#")[0]
+        names = [part.strip() for part in content.split(",")] if "," in content else content.split()
+        if len(names) != 2 or "" in names:
+            if content.strip():
+                raise _bad_line(file, content, names, number)
+            continue
+        for name in names:
+            ends.append(index.setdefault(name, len(index)))
+    if not ends:
+        raise _malformed(file, "it has no edges")
+    return tuple(index), np.array(ends, np.int64).reshape(-1, 2)
+
+
+def _text(file: str | Path) -> str:
+    if _kind(file) not in _SUFFIXES:
         raise ScenarioError(
             "unknown kind of file",
             path=_PATH,
@@ -58,9 +105,11 @@ def read_overlay(file: str | Path) -> nx.Graph[Any]:
     )
     if not text.strip():
         raise _malformed(file, "the file is empty")
-    if suffix == ".graphml":
-        return _graphml(text, file)
-    return _node_link(text, file) if suffix == ".json" else _edge_list(text, file)
+    return text
+
+
+def _kind(file: str | Path) -> str:
+    return Path(file).suffix.lower()
 
 
 def _malformed(
@@ -112,27 +161,32 @@ def _broken_element(root: ET.Element) -> str | None:
     return None
 
 
-def _edge_list(text: str, file: str | Path) -> nx.Graph[Any]:
+def _lines(text: str) -> Iterator[str]:
+    """Split into lines, a block at a time: a text for each line takes several times the file."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + _BLOCK) + 1 or len(text)
+        yield from text[start:end].splitlines()
+        start = end
+
+
+def _bad_line(file: str | Path, content: str, names: list[str], number: int) -> ScenarioError:
+    if len(names) == 1:
+        problem = "an edge has two nodes, this line has one"
+        return _malformed(file, problem, number, len(content.rstrip()) + 1)
+    if len(names) > 2:
+        third = _column_of(content, 2)
+        return _malformed(file, "only two nodes stand on a line", number, third)
+    empty = names.index("")
+    return _malformed(file, "a node has no name", number, _column_of(content, empty))
+
+
+def _edge_graph(names: tuple[str, ...], pairs: NDArray[np.int64]) -> nx.Graph[Any]:
     import networkx as nx  # imported here: it takes longer than the whole command line
 
     graph: nx.Graph[Any] = nx.MultiGraph()
-    for number, line in enumerate(text.splitlines(), start=1):
-        content = line.partition("#")[0]
-        if not content.strip():
-            continue
-        names = [part.strip() for part in content.split(",")] if "," in content else content.split()
-        if len(names) == 1:
-            problem = "an edge has two nodes, this line has one"
-            raise _malformed(file, problem, number, len(content.rstrip()) + 1)
-        if len(names) > 2:
-            third = _column_of(content, 2)
-            raise _malformed(file, "only two nodes stand on a line", number, third)
-        if "" in names:
-            empty = names.index("")
-            raise _malformed(file, "a node has no name", number, _column_of(content, empty))
-        graph.add_edge(*names)
-    if not graph:
-        raise _malformed(file, "it has no edges")
+    graph.add_nodes_from(names)
+    graph.add_edges_from((names[one], names[other]) for one, other in pairs.tolist())
     return graph
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario.choices import GENERATED, GRAPH
-from dmoa.scenario.overlay_files import read_overlay
+from dmoa.scenario.overlay_files import is_edge_list, read_edge_list, read_overlay
 from dmoa.scenario.ready import ready_file, ready_overlays
 from dmoa.scenario.schema import NODES_MAX, Overlay
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import networkx as nx
     import numpy as np
     from numpy.typing import NDArray
@@ -58,7 +60,7 @@ def build_overlay(overlay: Overlay, graph: nx.Graph[Any] | None = None) -> Neigh
     if name in GENERATED:
         return _generated(overlay)
     if name in ready_overlays():
-        return plain_overlay(read_overlay(ready_file(name)))
+        return file_overlay(ready_file(name))
     if name == GRAPH:
         raise ScenarioError(
             "the overlay was given as a graph from Python",
@@ -66,7 +68,7 @@ def build_overlay(overlay: Overlay, graph: nx.Graph[Any] | None = None) -> Neigh
             given=name,
             remedy="give it again with graph=",
         )
-    return plain_overlay(read_overlay(name))
+    return file_overlay(name)
 
 
 def some(names: list[str]) -> str:
@@ -77,6 +79,19 @@ def some(names: list[str]) -> str:
     """
     more = f" and {len(names) - _LISTED_MAX} more" if len(names) > _LISTED_MAX else ""
     return ", ".join(names[:_LISTED_MAX]) + more
+
+
+def file_overlay(file: str | Path) -> Neighbours:
+    """Read an overlay from a file; an edge list goes into arrays without a networkx graph.
+
+    Raises:
+        ScenarioError: The file is malformed, or has too few nodes or too many.
+    """
+    if not is_edge_list(file):
+        return plain_overlay(read_overlay(file))
+    names, pairs = read_edge_list(file)
+    _check_size(len(names))
+    return _plain(names, pairs, None, directed=False)
 
 
 def plain_overlay(graph: nx.Graph[Any]) -> Neighbours:
@@ -96,13 +111,7 @@ def plain_overlay(graph: nx.Graph[Any]) -> Neighbours:
     if not callable(getattr(graph, "is_multigraph", None)):
         raise ScenarioError("must be a networkx graph", path="graph", given=type(graph).__name__)
     labels = list(graph.nodes)
-    if not 2 <= len(labels) <= NODES_MAX:
-        raise ScenarioError(
-            f"an overlay has 2 to {NODES_MAX:,} nodes",
-            path="overlay",
-            given=len(labels),
-            remedy="a node alone has nobody to ask" if len(labels) < 2 else "give fewer",
-        )
+    _check_size(len(labels))
     names = tuple(str(label) for label in labels)
     if len(set(names)) < len(names):
         twice = Counter(names).most_common(1)[0][0]
@@ -121,6 +130,16 @@ def plain_overlay(graph: nx.Graph[Any]) -> Neighbours:
         positions if len(positions) == len(labels) else None,
         directed=graph.is_directed(),
     )
+
+
+def _check_size(nodes: int) -> None:
+    if not 2 <= nodes <= NODES_MAX:
+        raise ScenarioError(
+            f"an overlay has 2 to {NODES_MAX:,} nodes",
+            path="overlay",
+            given=nodes,
+            remedy="a node alone has nobody to ask" if nodes < 2 else "give fewer",
+        )
 
 
 def _generated(overlay: Overlay) -> Neighbours:
@@ -195,28 +214,7 @@ def _notes(
         who = "1 node has" if one else f"{len(isolated)} nodes have"
         alone = "answers alone" if one else "answer alone"
         notes.append(f"{who} no neighbours and {alone}: {some(isolated)}")
-    parts = _parts(peers)
+    parts = peers.parts()
     if parts > 1:
         notes.append(f"the overlay is disconnected: {parts} parts that never ask each other")
     return tuple(notes)
-
-
-def _parts(peers: Peers) -> int:
-    """Count the parts of the overlay that no edge joins, whatever its direction.
-
-    Every node points to a smaller one of its part, or to itself. In each round, the ends of the
-    edges that still join two parts are replaced by what their parts point to in the end.
-    """
-    import numpy as np
-
-    nodes = np.arange(len(peers))
-    down, one, other = nodes, peers.origins(), peers.targets.astype(np.int64)
-    while one.size:
-        down = down.copy()
-        np.minimum.at(down, np.maximum(one, other), np.minimum(one, other))
-        while (down != down[down]).any():
-            down = down[down]
-        one, other = down[one], down[other]
-        apart = one != other
-        one, other = one[apart], other[apart]
-    return int(np.count_nonzero(down == nodes))

@@ -55,7 +55,27 @@ def resolve(
         scenario = from_dict(override(to_dict(scenario), {**removed, "overlay.topology": GRAPH}))
     else:
         scenario = from_dict(to_dict(scenario))
-    overlay = build_overlay(scenario.overlay, graph)
+    return _resolved(scenario, build_overlay(scenario.overlay, graph), inclusion)
+
+
+def resolve_like(scenario: Scenario, setup: Setup) -> Setup:
+    """Resolve a scenario on the overlay of a set-up, which is not built or read again.
+
+    Its notes are those on the scenario; what the set-up says of the overlay is not repeated.
+
+    Raises:
+        ScenarioError: A node's value is wrong.
+
+    >>> from dmoa.scenario import from_dict
+    >>> ring = resolve(from_dict({}))
+    >>> resolve_like(from_dict({"plan": {"layers": 3}}), ring).peers is ring.peers
+    True
+    """
+    overlay = Neighbours(setup.names, setup.peers, setup.positions, ())
+    return _resolved(from_dict(to_dict(scenario)), overlay, None)
+
+
+def _resolved(scenario: Scenario, overlay: Neighbours, inclusion: Given | None) -> Setup:
     recorded = _read_recorded(scenario)
     values = _read_values(scenario)
     own = _own_values(scenario, overlay.names)

@@ -110,6 +110,37 @@ class Peers(Rows[int]):
         """The peers of node 0, then those of node 1, and so on, ``(edges,)``."""
         return self.values
 
+    @property
+    def two_way(self) -> bool:
+        """Whether whoever may be asked by a node may ask it too.
+
+        >>> Peers([0, 1, 2], [1, 0]).two_way, Peers([0, 1, 1], [1]).two_way
+        (True, False)
+        """
+        nodes, origins, targets = len(self), self.origins(), self.targets.astype(np.int64)
+        return np.array_equal(np.sort(targets * nodes + origins), origins * nodes + targets)
+
+    def parts(self) -> int:
+        """Count the parts of the overlay that no edge joins, whatever its direction.
+
+        Every node points to a smaller one of its part, or to itself. In each round, the ends of the
+        edges that still join two parts are replaced by what their parts point to in the end.
+
+        >>> Peers([0, 1, 2, 2], [1, 0]).parts()
+        2
+        """
+        nodes = np.arange(len(self))
+        down, one, other = nodes, self.origins(), self.targets.astype(np.int64)
+        while one.size:
+            down = down.copy()
+            np.minimum.at(down, np.maximum(one, other), np.minimum(one, other))
+            while (down != down[down]).any():
+                down = down[down]
+            one, other = down[one], down[other]
+            apart = one != other
+            one, other = one[apart], other[apart]
+        return int(np.count_nonzero(down == nodes))
+
 
 class Chances(Rows[float]):
     """For each node the chance of each of its peers to be asked in a layer, ``(n,)``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,8 @@ class Setup:
         recorded: Prompts of the trace, times scaled; else empty.
         positions: Where to draw each node, or ``None`` where the overlay does not say.
         notes: What the user should know, in sentences.
+        best_gap: Where ``inclusion`` are the best weights: the share by which their critical rate
+            may be below the highest one. Else ``None``.
     """
 
     scenario: Scenario
@@ -74,6 +76,7 @@ class Setup:
     recorded: tuple[RecordedPrompt, ...]
     positions: tuple[tuple[float, float], ...] | None
     notes: tuple[str, ...]
+    best_gap: float | None = field(default=None, compare=False)
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -103,14 +106,9 @@ class Setup:
         8
         """
         import networkx as nx  # imported here: it takes longer than the whole command line
-        import numpy as np
 
         origins, servers = self.peers.origins(), self.peers.targets
-        order = np.lexsort((origins, servers))
-        two_way = np.array_equal(servers[order], origins) and np.array_equal(
-            origins[order], servers
-        )
-        graph: nx.Graph[str] = nx.Graph() if two_way else nx.DiGraph()
+        graph: nx.Graph[str] = nx.Graph() if self.peers.two_way else nx.DiGraph()
         graph.add_nodes_from(self.names)
         graph.add_edges_from(
             (self.names[i], self.names[j])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -13,8 +14,9 @@ from dmoa import theory
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, Setup, resolve
 from dmoa.scenario.inclusion import check_inclusion
+from dmoa.scenario.resolution import resolve_like
 from dmoa.scenario.stage_times import StageTimes
-from dmoa.study.loads import best_chances, by_host, chances, crowded, loads
+from dmoa.study.loads import Loads, best_chances, by_host, chances, crowded, loads
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -135,28 +137,38 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def prepare(scenario: Scenario | Setup, graph: nx.Graph[Any] | None = None) -> Setup:
+def prepare(
+    scenario: Scenario | Setup,
+    graph: nx.Graph[Any] | None = None,
+    *,
+    like: Setup | None = None,
+) -> Setup:
     """Resolve a scenario against its overlay, and solve for the best weights if it asks for them.
 
     Args:
         scenario: a scenario, or a setup, which is returned as it is.
         graph: a networkx graph in place of the overlay that the scenario names.
+        like: a set-up with the same overlay, which then is not built again.
 
     Raises:
         ScenarioError: the scenario does not fit its overlay.
     """
     if isinstance(scenario, Setup):
         return scenario
+    on_overlay = (
+        partial(resolve, graph=graph) if like is None else partial(resolve_like, setup=like)
+    )
     if scenario.plan.selection == "weighted" and scenario.plan.weights == "best":
         uniform = msgspec.structs.replace(scenario.plan, selection="uniform", weights=None)
-        plain = resolve(msgspec.structs.replace(scenario, plan=uniform), graph)
-        plan, best = scenario.plan, plain.matrix(best_chances(plain)[0])
+        plain = on_overlay(msgspec.structs.replace(scenario, plan=uniform))
+        plan, (best, gap) = scenario.plan, best_chances(plain)
         return replace(
             plain,
             scenario=msgspec.structs.replace(plain.scenario, plan=plan),
-            inclusion=check_inclusion(best, plain.names, plain.peers, plan.proposers),
+            inclusion=check_inclusion(plain.matrix(best), plain.names, plain.peers, plan.proposers),
+            best_gap=gap,
         )
-    return resolve(scenario, graph)
+    return on_overlay(scenario)
 
 
 def bound(
@@ -167,8 +179,8 @@ def bound(
     Args:
         scenario: a scenario or a resolved one.
         graph: a networkx graph in place of the overlay that the scenario names.
-        best: whether to compute the best weights too: on a million nodes they take a minute, all
-            else takes seconds.
+        best: whether to solve for the best weights too: on a million nodes they take a minute, all
+            else takes seconds. Where the scenario asks for them, they are known already.
 
     Raises:
         ScenarioError: the scenario does not fit its overlay.
@@ -182,7 +194,7 @@ def bound(
     plan, rates = setup.scenario.plan, np.array(setup.arrival_rate_hz)
     inclusion = chances(setup)
     found = loads(setup, inclusion)
-    best_critical_rate_hz, best_gap, said = _best(setup) if best else (None, None, [])
+    best_critical_rate_hz, best_gap, said = _best(setup, found, solve=best)
     notes = [*setup.notes, *said]
     if setup.scenario.links.loss or _deadlines(plan) or any(setup.queue_max):
         notes.append("offered loads count every task, also those that are lost, late or refused")
@@ -216,15 +228,26 @@ def bound(
     )
 
 
-def _best(setup: Setup) -> tuple[float | None, float | None, list[str]]:
-    """Give λ* of the best weights, its gap to the highest, and what is to be said of it."""
-    try:
-        best, gap = best_chances(setup)
-    except ScenarioError as error:
-        return None, None, [f"best weights not computed: {error}"]
+def _best(setup: Setup, own: Loads, *, solve: bool) -> tuple[float | None, float | None, list[str]]:
+    """Give λ* of the best weights, its gap to the highest, and what is to be said of it.
+
+    Args:
+        setup: the resolved scenario.
+        own: its loads.
+        solve: whether weights that are not known yet shall be computed.
+    """
+    gap, best_hz = setup.best_gap, own.critical_rate_hz
+    if gap is None and not solve:
+        return None, None, []
+    if gap is None:
+        try:
+            best, gap = best_chances(setup)
+        except ScenarioError as error:
+            return None, None, [f"best weights not computed: {error}"]
+        best_hz = loads(setup, best).critical_rate_hz
     said = f"λ* with the best weights is computed to within {100 * gap:.2g} % of the highest"
     worth_saying = gap > GAP_SAID
-    return loads(setup, best).critical_rate_hz, gap, [said] if worth_saying else []
+    return best_hz, gap, [said] if worth_saying else []
 
 
 def _sufficiency(setup: Setup, times: StageTimes) -> Sufficiency:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from dmoa.errors import ScenarioError
 from dmoa.scenario import Scenario, Setup, with_values
 from dmoa.study.bounds import Bound, bound, prepare
-from dmoa.study.engines import FINITE
+from dmoa.study.engines import FINITE, check_engine
 from dmoa.study.observation import measured
 from dmoa.study.results import CapacityResult, RateVerdict, SimulationResult
 from dmoa.study.simulation import simulate
@@ -30,6 +31,9 @@ STEPS_MAX = 40
 
 UNDETERMINED = "undetermined"
 
+OUT_OF_MEMORY = "out of memory"
+"""In place of a verdict: how far a run came says what the machine has, not what the rate does."""
+
 TIE = 1e-9
 """Nodes whose offered loads differ by less than this share are bottlenecks together."""
 
@@ -41,8 +45,10 @@ def capacity(
     *,
     graph: nx.Graph[Any] | None = None,
     width: float = 0.1,
+    engine: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> CapacityResult:
     """Find the critical rate by simulation, and set it beside the λ* of theory.
 
@@ -51,17 +57,21 @@ def capacity(
     and the λ* of theory takes the place of the estimate.) Then rates around that estimate are
     simulated, each with all replications, and the bracket between the highest stable and the
     lowest unstable rate is narrowed by bisection. An undetermined verdict is tried again with
-    twice the horizon; one that stays undetermined ends the search on its side.
+    twice the horizon; one that stays undetermined ends the search on its side, and so does one
+    whose run outgrows memory.
 
     Args:
         scenario: a scenario whose arrivals go on for ever; its own rates give the proportions.
         graph: a networkx graph in place of the overlay that the scenario names.
         width: of the bracket, as a share of its middle, above 0.005.
+        engine: as of `simulate`.
         workers: processes to use; None: all cores where the work is worth it.
         progress: called with each rate's verdict.
+        tell: called with what to tell the user before a wait.
 
     Raises:
-        ScenarioError: the scenario does not fit its overlay, or its arrivals end.
+        ScenarioError: the scenario does not fit its overlay, its arrivals end, or the engine cannot
+            run it.
     """
     if not 0.005 <= width <= 1:
         raise ScenarioError("must lie between 0.005 and 1", path="width", given=width)
@@ -73,12 +83,14 @@ def capacity(
             given=setup.scenario.arrivals.process,
             remedy="use poisson, deterministic or on-off",
         )
+    check_engine(engine, setup.scenario)
+    run = partial(simulate, engine=engine, workers=workers, tell=tell)
     limit = bound(setup, best=False)
     estimate_hz = None
     if limit.utilization is not None:
-        below = simulate(at_rate(setup, BELOW * limit.critical_rate_hz), workers=workers)
+        below = run(at_rate(setup, BELOW * limit.critical_rate_hz))
         estimate_hz = _estimate(below, limit)
-    search = _Search(setup, workers, progress)
+    search = _Search(setup, run, progress)
     search.bracket(estimate_hz or limit.critical_rate_hz, width)
     return CapacityResult(
         critical_rate_hz=limit.critical_rate_hz,
@@ -134,11 +146,13 @@ def _estimate(below: SimulationResult, limit: Bound) -> float | None:
 class _Search:
     """The verdicts tried so far, and the bracket they leave."""
 
-    def __init__(self, setup: Setup, workers: int | None, progress: Progress | None) -> None:
+    def __init__(
+        self, setup: Setup, run: Callable[[Setup], SimulationResult], progress: Progress | None
+    ) -> None:
         self.low: float | None = None
         self.high: float | None = None
         self.verdicts: list[RateVerdict] = []
-        self._setup, self._workers, self._progress = setup, workers, progress
+        self._setup, self._run, self._progress = setup, run, progress
 
     def bracket(self, estimate_hz: float, width: float) -> None:
         """Try both sides of the estimate, move out where that fails, then narrow."""
@@ -148,11 +162,14 @@ class _Search:
             self._try(low_hz)
             low_hz *= 1 - 2 * side
         while self.high is None and len(self.verdicts) < STEPS_MAX:
-            self._try(high_hz)
+            if self._try(high_hz) == OUT_OF_MEMORY:
+                break  # a higher rate would take more
             high_hz *= 1 + 2 * side
         while self.low is not None and self.high is not None and len(self.verdicts) < STEPS_MAX:
             middle_hz = (self.low + self.high) / 2
-            if self.high - self.low <= width * middle_hz or self._try(middle_hz) == UNDETERMINED:
+            if self.high - self.low <= width * middle_hz:
+                break
+            if self._try(middle_hz) in {UNDETERMINED, OUT_OF_MEMORY}:
                 break
 
     def _try(self, arrival_rate_hz: float) -> str:
@@ -161,8 +178,8 @@ class _Search:
         horizon_s = self._setup.horizon_s / 2
         while status == UNDETERMINED and horizon_s < self._setup.horizon_s * 2**DOUBLINGS_MAX:
             horizon_s *= 2
-            setup = at_rate(self._setup, arrival_rate_hz, horizon_s)
-            status = simulate(setup, workers=self._workers).verdict.status
+            found = self._run(at_rate(self._setup, arrival_rate_hz, horizon_s))
+            status = OUT_OF_MEMORY if found.out_of_memory else found.verdict.status
         tried = RateVerdict(arrival_rate_hz, status, horizon_s)
         self.verdicts.append(tried)
         if status == "stable":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from dmoa.errors import ScenarioError
-from dmoa.scenario import Setup
+from dmoa.scenario import Scenario, Setup, resolve
 from dmoa.sim.compiled.coverage import INSTALL, objection, trouble
 
 Wanted = Literal["auto", "simpy", "compiled"]
@@ -55,8 +59,7 @@ def choose(setup: Setup, wanted: str, tasks: float, *, totals: bool | None = Fal
     >>> choose(resolve(load("ring")), "auto", tasks=100).engine
     'simpy'
     """
-    if wanted not in WANTED:
-        raise ScenarioError(f"must be one of {', '.join(WANTED)}", path="engine", given=wanted)
+    _check_name(wanted)
     if totals:
         return Choice("compiled", _totals(setup, wanted), totals=True)
     found = _engine(setup, wanted, tasks)
@@ -64,6 +67,30 @@ def choose(setup: Setup, wanted: str, tasks: float, *, totals: bool | None = Fal
     if totals is None and found.engine == "compiled" and endless and tasks > COLUMNS_TASKS_MAX:
         return found._replace(totals=True, note=TOTALS)
     return found
+
+
+def check_engine(wanted: str, scenario: Scenario) -> None:
+    """Refuse an engine that is not there or does not cover a scenario, whatever its overlay.
+
+    Raises:
+        ScenarioError: as of `choose`, which needs the overlay too.
+
+    >>> from dmoa.scenario import load
+    >>> check_engine("auto", load("ring", ["plan.prompt_deadline_s=9"]))
+    """
+    _check_name(wanted)
+    if wanted == "compiled":
+        choose(replace(_any_setup(), scenario=scenario), wanted, tasks=0.0)
+
+
+@cache
+def _any_setup() -> Setup:
+    return resolve(Scenario())
+
+
+def _check_name(wanted: str) -> None:
+    if wanted not in WANTED:
+        raise ScenarioError(f"must be one of {', '.join(WANTED)}", path="engine", given=wanted)
 
 
 def _totals(setup: Setup, wanted: str) -> str:
@@ -126,8 +153,33 @@ def _engine(setup: Setup, wanted: str, tasks: float) -> Choice:
 def make_ready(choice: Choice, tell: Callable[[str], None] | None) -> None:
     """Have the engine compiled before the work is handed out, and tell whoever has to wait."""
     if choice.engine == "compiled":
-        from dmoa.sim.compiled import jit, run  # numba is heavy, and may not be there
+        from dmoa.sim.compiled import jit  # numba is heavy, and may not be there
 
         if tell is not None and not jit.is_cached(totals=choice.totals):
             tell(COMPILING)
-        run.compile_now(totals=choice.totals)
+        load_kernel(totals=choice.totals)
+
+
+@cache
+def load_kernel(*, totals: bool) -> None:
+    """Have the kernel in this process: one process of a machine compiles it, others wait for it."""
+    from dmoa.sim.compiled import jit, run
+
+    if jit.is_cached(totals=totals):
+        run.compile_now(totals=totals)
+        return
+    with _alone(jit.cache_folder()):
+        run.compile_now(totals=totals)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a lock beside a folder, where there can be one; it ends with the process."""
+    with ExitStack() as stack:
+        with suppress(ImportError, OSError):  # not on Windows; no folder that can be written
+            import fcntl
+
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((folder.parent / f"{folder.name}.lock").open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

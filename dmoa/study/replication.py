@@ -15,10 +15,14 @@ from dmoa.live.machine import Machine
 from dmoa.scenario import Setup
 from dmoa.scenario.nodes import build_nodes, replay_facts, run_key
 from dmoa.sim import Simulation, build_world
+from dmoa.study.engines import load_kernel
 from dmoa.trace import Header, Meter, Totals, TraceWriter, Track
 
 MEMORY_SHARE = 0.8
 """Of the memory that is available, what all runs of the compiled engine may take together."""
+
+_DECLARED = "the limit run.queue_length_max "
+"""How both engines begin to say that a limit of the scenario stopped a run; memory is not one."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,15 @@ class Job:
 class Outcome:
     """What is kept of a replication, its digest, messages ignored by kind, the limit it hit.
 
-    Where only totals are kept there is no digest.
+    Where only totals are kept there is no digest. ``out_of_memory`` tells whether the limit was the
+    machine's and not the scenario's.
     """
 
     track: Track | Totals
     digest: str | None
     ignored: Counter[str]
     stopped: str | None
+    out_of_memory: bool = False
 
 
 def header(job: Job) -> Header:
@@ -89,14 +95,20 @@ def _replicate_compiled(job: Job) -> Outcome:
     """Run one replication by the compiled engine."""
     from dmoa.sim.compiled.run import recorded, summed  # numba is heavy, and may not be there
 
+    load_kernel(totals=job.totals)
     key, room_bytes = run_key(job.seed, job.replication), _room_bytes()
     if job.totals:
         totals, stopped = summed(job.setup, key, room_bytes)
-        return Outcome(totals, None, Counter(), stopped)
+        return Outcome(totals, None, Counter(), stopped, _by_memory(stopped))
     with TraceWriter(job.trace, header(job)) as writer:
         track, stopped = recorded(job.setup, key, writer.extend_encoded, room_bytes)
         digest = writer.digest()
-    return Outcome(track, digest, Counter(), stopped)
+    return Outcome(track, digest, Counter(), stopped, _by_memory(stopped))
+
+
+def _by_memory(stopped: str | None) -> bool:
+    """Tell whether it was memory that stopped a run."""
+    return stopped is not None and not stopped.startswith(_DECLARED)
 
 
 def _room_bytes() -> float:

@@ -30,8 +30,9 @@ class SimulationResult:
     sojourn_time_s per prompt, waiting_time_s per task. ``prompts`` counts arrived, answered,
     failed, expired, refused and unfinished ones over all replications. The observation window of
     every replication starts at ``warmup_s``. ``digest`` is the SHA-256 of the trace; with several
-    replications, of their digests. ``stopped`` says which limit ended a run early, if one did.
-    ``kept`` is what was kept of every replication: its columns or, without a digest, totals.
+    replications, of their digests. ``stopped`` says which limit ended a run early, if one did;
+    with ``out_of_memory`` it was the machine's memory, and no limit of the scenario. ``kept`` is
+    what was kept of every replication: its columns or, without a digest, totals.
     """
 
     engine: str
@@ -50,6 +51,7 @@ class SimulationResult:
     notes: list[str]
     setup: Setup = field(repr=False)
     kept: tuple[Track | Totals, ...] = field(repr=False)
+    out_of_memory: bool = False
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -104,7 +106,10 @@ class SimulationResult:
 
 @dataclass(frozen=True)
 class RateVerdict:
-    """One arrival rate that `capacity` tried: prompts per second and node, and the verdict."""
+    """One arrival rate that `capacity` tried: prompts per second and node, and the verdict.
+
+    In place of a verdict it is "out of memory" where a run outgrew that.
+    """
 
     arrival_rate_hz: float
     verdict: str

@@ -111,6 +111,7 @@ def simulate(
         notes=[*limit.notes, *filter(None, [choice.note]), *_remarks(outcomes)],
         setup=setup,
         kept=tracks,
+        out_of_memory=any(outcome.out_of_memory for outcome in outcomes),
     )
 
 

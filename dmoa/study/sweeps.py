@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
@@ -22,7 +22,7 @@ from dmoa.scenario import Scenario, resolve, to_dict, value_at, with_values
 from dmoa.scenario.overlay_files import is_file_name
 from dmoa.study.bounds import prepare, to_json
 from dmoa.study.cluster import Cluster
-from dmoa.study.engines import choose
+from dmoa.study.engines import check_engine, choose, make_ready
 from dmoa.study.grid import Grid, check_grid, configurations
 from dmoa.study.pool import Processes
 from dmoa.study.results import SimulationResult
@@ -39,6 +39,9 @@ Hashes = tuple[str | None, ...]
 
 _NAMED = ("overlay.topology", "arrivals.file", "service.file")
 _TITLES = ("name", "description")
+
+LOOKED_AT_MAX = 20
+"""Points at most that are resolved beforehand to see whether the engine must be compiled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,7 @@ class Task:
     graph: nx.Graph[Any] | None
     point: Point
     files: Hashes = (None, None, None)
+    engine: str = "auto"
 
 
 def sweep(
@@ -78,9 +82,11 @@ def sweep(
     grid: Mapping[str, Iterable[Any]],
     *,
     store: str | os.PathLike[str],
+    engine: str = "auto",
     workers: int | None = None,
     scheduler: str | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
     graph: nx.Graph[Any] | None = None,
 ) -> SweepResult:
     """Simulate every combination of values of a grid, and write each to a store as it finishes.
@@ -94,11 +100,13 @@ def sweep(
         scenario: what all points have in common.
         grid: dotted path of the scenario to its values, at most 100,000 combinations.
         store: the file; made if there is none.
+        engine: as of `simulate`, for every point; a store that goes on may have had another.
         workers: processes to use, at least 1; None: all cores.
         scheduler: address of a Dask scheduler whose workers take the place of processes, such as
             ``tcp://10.0.0.1:8786``.
         progress: called with the points done, those to be done and the seconds left (None until
             one finished).
+        tell: called with what to tell the user before a wait.
         graph: a networkx graph in place of the overlay that the scenario names.
 
     Raises:
@@ -117,7 +125,7 @@ def sweep(
     """
     _check_workers(workers, scheduler)
     path, axes = file_named(store), check_grid(scenario, grid)
-    tasks = _tasks(scenario, axes, graph)
+    tasks = _tasks(scenario, axes, graph, engine)
     manifest = Manifest(
         scenario=_configuration(scenario), grid=axes, dmoa=__version__, graph=_graph_hash(graph)
     )
@@ -127,7 +135,7 @@ def sweep(
         resumed = len(tasks) - len(missing)
         report = _reporter(progress, resumed, len(tasks))
         try:
-            with closing(_simulated(missing, workers, scheduler)) as units:
+            with closing(_simulated(missing, workers, scheduler, tell)) as units:
                 for unit in units:
                     journal.record((task.point, outcome) for task, outcome in unit)
                     for _ in unit:
@@ -153,11 +161,16 @@ def _check_workers(workers: int | None, scheduler: str | None) -> None:
 
 
 def _simulated(
-    tasks: list[Task], workers: int | None, scheduler: str | None
+    tasks: list[Task],
+    workers: int | None,
+    scheduler: str | None,
+    tell: Callable[[str], None] | None,
 ) -> Generator[list[tuple[Task, Outcome]]]:
     """Simulate points, a unit of work at a time, in the order in which they finish."""
     if not tasks:
         return
+    if scheduler is None:
+        _compile_once(tasks, tell)
     with _pool(workers, scheduler) as pool:
         if _share_replications(tasks, pool.workers):
             for task in tasks:
@@ -168,6 +181,18 @@ def _simulated(
 
 def _pool(workers: int | None, scheduler: str | None) -> Processes | Cluster:
     return Processes(workers or cores()) if scheduler is None else Cluster(scheduler)
+
+
+def _compile_once(tasks: list[Task], tell: Callable[[str], None] | None) -> None:
+    """Have the engine compiled here, where a point takes it, before every worker waits for it."""
+    for task in tasks[:: -ceil(len(tasks) / LOOKED_AT_MAX)]:
+        scenario = with_values(task.scenario, task.point.values)
+        with suppress(ScenarioError):  # that point says so itself
+            setup = resolve(_uniform(scenario), task.graph)
+            choice = choose(setup, task.engine, expected_tasks(setup), totals=None)
+            if choice.engine == "compiled":
+                make_ready(choice, tell)
+                return
 
 
 def _share_replications(tasks: list[Task], workers: int) -> bool:
@@ -185,7 +210,8 @@ def _share_replications(tasks: list[Task], workers: int) -> bool:
         setups = [prepare(made, task.graph) for made, task in zip(scenarios, tasks, strict=True)]
     except ScenarioError:
         return False  # that point says so itself
-    return all(is_large(made, choose(made, "auto", expected_tasks(made)).engine) for made in setups)
+    engine = tasks[0].engine
+    return all(is_large(made, choose(made, engine, expected_tasks(made)).engine) for made in setups)
 
 
 def run_point(task: Task, workers: int | Pool = 1) -> Outcome:
@@ -202,11 +228,15 @@ def run_point(task: Task, workers: int | Pool = 1) -> Outcome:
     scenario = with_values(task.scenario, task.point.values)
     _check_files(_names(scenario, task.graph), task.files)
     try:
-        return Outcome(_columns(simulate(scenario, graph=task.graph, workers=workers)))
+        result = simulate(scenario, graph=task.graph, engine=task.engine, workers=workers)
     except (InvariantError, PoolError):
         raise
     except DmoaError as error:
         return Outcome(error=str(error))
+    if result.out_of_memory:
+        # How far it came depends on the machine, so it is no result of the point.
+        return Outcome(error=f"{result.stopped}; where there is more memory, sweep again")
+    return Outcome(_columns(result))
 
 
 def _columns(result: SimulationResult) -> dict[str, Any]:
@@ -245,7 +275,7 @@ def _reporter(progress: Progress | None, resumed: int, total: int) -> Callable[[
     return report
 
 
-def _tasks(scenario: Scenario, grid: Grid, graph: nx.Graph[Any] | None) -> list[Task]:
+def _tasks(scenario: Scenario, grid: Grid, graph: nx.Graph[Any] | None, engine: str) -> list[Task]:
     """Check every point and give it its hash: whatever its result depends on is in it."""
     if graph is not None and any(path.startswith("overlay.") for path in grid):
         raise ScenarioError(
@@ -256,6 +286,7 @@ def _tasks(scenario: Scenario, grid: Grid, graph: nx.Graph[Any] | None) -> list[
     hashes: dict[Names, Hashes] = {}
     tasks: dict[str, Task] = {}
     for position, (values, configured) in enumerate(configurations(scenario, grid)):
+        check_engine(engine, configured)
         names = _names(configured, graph)
         if names not in hashes:
             _check_names(configured, graph)
@@ -274,7 +305,7 @@ def _tasks(scenario: Scenario, grid: Grid, graph: nx.Graph[Any] | None) -> list[
             )  # fmt: skip
         own = {path: value_at(configured, path) for path in SCENARIO_COLUMNS}
         point = Point(key, position, values | own)
-        tasks[key] = Task(scenario, graph, point, hashes[names])
+        tasks[key] = Task(scenario, graph, point, hashes[names], engine)
     return list(tasks.values())
 
 
@@ -294,13 +325,16 @@ def _check_names(scenario: Scenario, graph: nx.Graph[Any] | None) -> None:
 
     What else does not fit an overlay depends on the point, and is that point's failure.
     """
-    # The best weights take a linear program, which says nothing about names.
-    uniform = with_values(scenario, {"plan.selection": "uniform"})
     try:
-        resolve(uniform, graph)
+        resolve(_uniform(scenario), graph)
     except ScenarioError as error:
         if error.path in _NAMED:
             raise
+
+
+def _uniform(scenario: Scenario) -> Scenario:
+    """Do without best weights: they take a linear program, which says nothing of names or size."""
+    return with_values(scenario, {"plan.selection": "uniform"})
 
 
 def _check_files(names: Names, hashes: Hashes) -> None:

@@ -63,6 +63,8 @@ CASES = [
     ("simulate ring --figures note.txt --trace t.dmoa", "note.txt"),
     ("capacity --set arrivals.process=burst --set arrivals.prompts=5", "arrivals.process"),
     ("capacity --width 2", "width"),
+    ("capacity --engine compiled --set plan.patience=2", "plan.patience"),
+    ("capacity --engine c", "'auto', 'simpy', 'compiled'"),
     ("sweep ring", "--grid"),
     ("sweep ring --grid plan.layers", "must be path=values"),
     ("sweep ring --grid plan.layer=1,2", "plan.layer"),

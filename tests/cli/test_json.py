@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from dmoa.cli import topology
 from tests.cli.conftest import SHORT, Answer
 
 MEASURES = {
@@ -114,6 +116,27 @@ def test_topology_show(answer: Answer) -> None:
     rates = {(row["layers"], row["proposers"]): row for row in found["critical_rates"]}
     assert rates[1, 2]["critical_rate_hz"] == pytest.approx(0.0739, abs=5e-5)
     assert rates[1, 2]["theorem1_critical_rate_hz"] == pytest.approx(0.25)
+
+
+def test_topology_show_of_a_directed_overlay_in_parts(answer: Answer, workdir: Path) -> None:
+    nodes = [{"id": name} for name in "abcde"]
+    ends = [("a", "b"), ("b", "c"), ("c", "a"), ("d", "e")]
+    edges = [{"source": one, "target": other} for one, other in ends]
+    text = json.dumps({"directed": True, "nodes": nodes, "edges": edges})
+    (workdir / "mine.json").write_text(text, "utf-8")
+    found = answer("topology", "show", "mine.json")
+    assert (found["nodes"], found["edges"], found["diameter"]) == (5, 4, None)
+    assert (found["connected"], found["directed"]) == (False, True)
+    assert found["degree"] == {"min": 0, "mean": 0.8, "max": 1}
+
+
+def test_topology_show_of_a_large_overlay_leaves_the_best_weights_out(
+    answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topology, "BEST_NODES_MAX", 33)
+    found = answer("topology", "show", "karate")
+    assert {row["best_critical_rate_hz"] for row in found["critical_rates"]} == {None}
+    assert topology.BEST_LEFT_OUT in found["notes"]
 
 
 def test_topology_draw_and_plots_name_their_files(answer: Answer, workdir: Path) -> None:

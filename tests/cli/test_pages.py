@@ -164,17 +164,28 @@ def test_capacity_says_whether_the_bracket_holds_the_theory(dmoa: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "expected"),
+    ("low", "high", "tried", "expected"),
     [
-        (None, 0.3, "The rates tried give no bracket"),
-        (0.1, 0.2, "The bracket does NOT contain the λ* of theory."),
+        (None, 0.3, "undetermined", "The rates tried give no bracket; a longer --horizon"),
+        (0.1, None, "out of memory", "no bracket: runs outgrew memory; try a shorter --horizon."),
+        (0.1, 0.2, "unstable", "The bracket does NOT contain the λ* of theory."),
     ],
 )
 def test_capacity_says_where_theory_and_simulation_part(
-    dmoa: Run, monkeypatch: pytest.MonkeyPatch, low: float | None, high: float, expected: str
+    dmoa: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    low: float | None,
+    high: float | None,
+    tried: str,
+    expected: str,
 ) -> None:
     found = study.CapacityResult(
-        critical_rate_hz=0.25, low=low, high=high, estimate=None, bottleneck="0", verdicts=[]
+        critical_rate_hz=0.25,
+        low=low,
+        high=high,
+        estimate=None,
+        bottleneck="0",
+        verdicts=[study.RateVerdict(0.2, tried, 100.0)],
     )
     monkeypatch.setattr(study, "capacity", lambda *_, **__: found)
     assert expected in words(dmoa("capacity", "ring").stdout)

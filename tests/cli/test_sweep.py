@@ -14,6 +14,7 @@ import pytest
 
 from dmoa import study
 from dmoa.errors import ScenarioError
+from dmoa.study import replication
 from dmoa.study.store import read_store
 from tests.cli.conftest import SHORT, Answer, Run
 
@@ -62,6 +63,30 @@ def test_a_point_that_does_not_fit_is_shown_and_the_others_are_kept(dmoa: Run) -
     assert "failed: nodes.7: there is no such node" in result.stdout
     assert "written: curve.png" in result.stdout
     assert dmoa(*arguments, "--json").exit_code == 2
+
+
+def test_an_engine_that_does_not_cover_the_points_is_refused_once(dmoa: Run, workdir: Path) -> None:
+    grid = ("--grid", "plan.patience=1,2", "--store", "s.db")
+    result = dmoa("sweep", "ring", *SHORT, *grid, "--engine", "compiled")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "error: plan.patience: the compiled engine does not cover this",
+        "use the other engine: --engine simpy",
+    ]
+    assert not (workdir / "s.db").exists()
+    assert dmoa("sweep", "ring", *SHORT, *grid, "--engine", "simpy").exit_code == 0
+
+
+def test_a_point_that_outgrew_memory_is_shown_as_failed(
+    dmoa: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba")
+    monkeypatch.setattr(replication, "_room_bytes", lambda: 2e6)
+    result = dmoa("sweep", "ring", "--horizon", "2000", "--replications", "2", "--workers", "1",
+                  "--grid", "arrivals.arrival_rate_hz=0.01,2", "--engine", "compiled")  # fmt: skip
+    assert result.exit_code == 2
+    assert "1 of 2 points finished" in result.stdout
+    assert "failed: what the run keeps would need more than 0.0 GiB" in result.stdout
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(

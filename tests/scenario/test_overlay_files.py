@@ -7,8 +7,9 @@ import networkx as nx
 import pytest
 
 from dmoa.errors import ScenarioError
-from dmoa.scenario import from_dict, resolve
+from dmoa.scenario import from_dict, overlay_files, resolve
 from dmoa.scenario.overlay_files import read_overlay
+from dmoa.scenario.overlays import file_overlay, plain_overlay
 
 HEAD = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns">'
 PAIR = '<node id="a"/><node id="b"/><edge source="a" target="b"/>'
@@ -162,3 +163,32 @@ def test_a_missing_file_is_refused_with_a_way_out():
 def test_an_unknown_ending_is_refused():
     with pytest.raises(ScenarioError, match=r"give a \.graphml, \.edgelist"):
         resolve(from_dict({"overlay": {"topology": "./mine.gexf"}}))
+
+
+LISTED = "a b # first\n\n# a comment\r\nNew York, Paris\nb a\x0cc c\n\n  c\ta\nlast a"
+
+
+@pytest.mark.parametrize("block", [1, 7, 1_000_000])
+def test_an_edge_list_is_read_alike_with_networkx_and_without(write, monkeypatch, block):
+    monkeypatch.setattr(overlay_files, "_BLOCK", block)
+    file = write(LISTED, "a.edgelist")
+    found, expected = file_overlay(file), plain_overlay(read_overlay(file))
+    assert found == expected
+    assert found.names == ("a", "b", "New York", "Paris", "c", "last")
+    assert found.peers == ((1, 4, 5), (0,), (3,), (2,), (0,), (0,))
+    assert [note.split(" dropped")[0] for note in found.notes[:2]] == [
+        "1 self-loop was",
+        "1 parallel edge was",
+    ]
+
+
+def test_the_line_of_an_error_counts_from_the_beginning_of_the_file(write, monkeypatch):
+    monkeypatch.setattr(overlay_files, "_BLOCK", 4)
+    with pytest.raises(ScenarioError, match="at line 5, column 2: an edge has two nodes"):
+        file_overlay(write("a b\nb c\n\nc d\ne\nf g\n", "a.edgelist"))
+
+
+def test_an_edge_list_of_one_node_is_refused(write):
+    with pytest.raises(ScenarioError, match="2 to 1,000,000 nodes") as caught:
+        file_overlay(write("a a\n", "a.edgelist"))
+    assert caught.value.given == 1

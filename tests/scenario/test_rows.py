@@ -2,6 +2,7 @@
 
 import pickle
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -75,3 +76,24 @@ def test_a_setup_holds_peers_and_chances_in_the_same_order():
     assert pickle.loads(pickle.dumps(setup)) == setup  # noqa: S301 - its own
     matrix = setup.matrix(setup.inclusion.probabilities)
     assert matrix.toarray().tolist() == [[0, 1, 0], [0.25, 0, 0.75], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("rows_of", "two_way", "parts"),
+    [
+        (((1,), (0,)), True, 1),
+        (((1,), ()), False, 1),
+        (((), ()), True, 2),
+        (((1,), (0,), (3,), (2,), ()), True, 3),
+        (((1,), (2,), (0,), (4,), ()), False, 2),
+        (((4,), (3,), (3,), (1, 2, 4), (0, 3)), True, 1),
+    ],
+)
+def test_what_an_overlay_is_like_is_known_from_its_rows(rows_of, two_way, parts):
+    lengths = [len(row) for row in rows_of]
+    peers = Peers(np.cumsum([0, *lengths]), [peer for row in rows_of for peer in row])
+    assert (peers.two_way, peers.parts()) == (two_way, parts)
+    graph = nx.DiGraph((i, j) for i, row in enumerate(rows_of) for j in row)
+    graph.add_nodes_from(range(len(rows_of)))
+    assert parts == nx.number_weakly_connected_components(graph)
+    assert two_way == (nx.overall_reciprocity(graph) == 1 if graph.edges else True)

@@ -10,7 +10,7 @@ import pytest
 from dmoa import theory
 from dmoa.errors import ScenarioError
 from dmoa.scenario import resolve
-from dmoa.study import bound, bounds, loads, prepare
+from dmoa.study import at_rate, bound, bounds, loads, prepare
 from dmoa.study.bounds import to_json
 from tests.sim.runs import scenario
 from tests.theory.table import OVERLAYS, TABLE
@@ -195,6 +195,37 @@ def test_a_setup_with_the_best_weights_is_that_of_its_scenario():
         setup = prepare(made, given)
         assert setup.inclusion is not None
         assert setup == resolve(made, given, inclusion=tuple(setup.inclusion))
+
+
+def test_best_weights_are_solved_for_once(monkeypatch: pytest.MonkeyPatch):
+    solved = []
+    solve = theory.best_weights
+
+    def count(*arguments, **options):
+        solved.append(arguments)
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr(theory, "best_weights", count)
+    made = scenario("star", **{"plan.selection": "weighted", "plan.weights": "best"})
+    setup = prepare(made)
+    limit = bound(setup, best=False)
+    assert (limit.best_critical_rate_hz, limit.best_gap) == (limit.critical_rate_hz, 0.0)
+    # Weights that are best at one rate are best at all.
+    busier = bound(at_rate(setup, 0.7 * limit.critical_rate_hz))
+    assert busier.best_critical_rate_hz == pytest.approx(limit.critical_rate_hz)
+    assert len(solved) == 1
+    uniform = bound(scenario("star"))
+    assert uniform.best_critical_rate_hz == pytest.approx(limit.critical_rate_hz)
+
+
+def test_another_scenario_takes_over_an_overlay_that_is_there(monkeypatch: pytest.MonkeyPatch):
+    weighted = {"plan.selection": "weighted", "plan.weights": "best", "plan.layers": 3}
+    made = [scenario("scale-free"), scenario("scale-free", **weighted)]
+    expected = [prepare(one) for one in made]
+    monkeypatch.setattr("dmoa.scenario.resolution.build_overlay", None)
+    found = [prepare(one, like=expected[0]) for one in made]
+    assert found[0].peers is found[1].peers is expected[0].peers
+    assert found == expected
 
 
 def test_best_weights_must_be_solved_for_before_they_are_used():

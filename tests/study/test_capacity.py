@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from types import SimpleNamespace
 
 import pytest
@@ -68,14 +69,22 @@ def test_arrivals_that_end_have_no_capacity():
 class Oracle:
     """Gives verdicts in place of simulations, and notes what was asked."""
 
-    def __init__(self, stable_to: float, unstable_from: float, decides_after_s: float = 0) -> None:
+    def __init__(
+        self,
+        stable_to: float,
+        unstable_from: float,
+        decides_after_s: float = 0,
+        memory_to_hz: float = inf,
+    ) -> None:
         self.stable_to, self.unstable_from = stable_to, unstable_from
-        self.decides_after_s = decides_after_s
+        self.decides_after_s, self.memory_to_hz = decides_after_s, memory_to_hz
         self.asked: list[tuple[float, float]] = []
+        self.options: list[dict[str, object]] = []
 
-    def __call__(self, setup: Setup, **_: object) -> SimpleNamespace:
+    def __call__(self, setup: Setup, **options: object) -> SimpleNamespace:
         rate_hz = setup.arrival_rate_hz[0]
         self.asked.append((rate_hz, setup.horizon_s))
+        self.options.append(options)
         status = "undetermined"
         if setup.horizon_s >= self.decides_after_s:
             if rate_hz <= self.stable_to:
@@ -85,6 +94,7 @@ class Oracle:
         return SimpleNamespace(
             verdict=SimpleNamespace(status=status),
             horizon_s=setup.horizon_s,
+            out_of_memory=rate_hz > self.memory_to_hz,
             kept=(),
             setup=setup,
         )
@@ -147,6 +157,30 @@ def test_a_rate_that_stays_undetermined_ends_the_narrowing(monkeypatch: pytest.M
     assert found.low <= 0.7 * CRITICAL_HZ
     assert found.high >= 1.3 * CRITICAL_HZ
     assert any(tried.verdict == "undetermined" for tried in found.verdicts)
+
+
+def test_a_run_that_outgrows_memory_decides_nothing(monkeypatch: pytest.MonkeyPatch):
+    oracle = Oracle(CRITICAL_HZ, CRITICAL_HZ, memory_to_hz=CRITICAL_HZ)
+    found = search(monkeypatch, oracle)
+    assert found.low == pytest.approx(CRITICAL_HZ * 0.955)
+    assert found.high is None
+    assert [tried.verdict for tried in found.verdicts] == ["stable", "out of memory"]
+    assert len(oracle.asked) == 3, "a longer run or a higher rate would take more"
+
+
+def test_every_run_is_by_the_engine_that_was_asked_for(monkeypatch: pytest.MonkeyPatch):
+    oracle = Oracle(CRITICAL_HZ, CRITICAL_HZ)
+    monkeypatch.setattr(capacities, "simulate", oracle)
+    capacity(scenario("ring", **{"run.horizon_s": 100}), engine="simpy", tell=print)
+    assert oracle.options == [{"engine": "simpy", "workers": None, "tell": print}] * 3
+
+
+def test_what_the_engine_does_not_cover_is_refused_before_any_run(monkeypatch: pytest.MonkeyPatch):
+    oracle = Oracle(CRITICAL_HZ, CRITICAL_HZ)
+    monkeypatch.setattr(capacities, "simulate", oracle)
+    with pytest.raises(ScenarioError, match="does not cover this") as caught:
+        capacity(scenario("ring", **{"plan.patience": 2.0}), engine="compiled")
+    assert (caught.value.path, oracle.asked) == ("plan.patience", [])
 
 
 def test_a_search_that_finds_nothing_ends(monkeypatch: pytest.MonkeyPatch):
