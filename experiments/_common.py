@@ -53,13 +53,17 @@ class Experiment:
         self, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], name: str = "table"
     ) -> None:
         """Write rows as CSV and into the README, and print them."""
-        with (self.out / f"{name}.csv").open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.writer(handle, lineterminator="\n")
-            writer.writerow([column.key for column in columns])
-            writer.writerows([_exact(row[column.key]) for column in columns] for row in rows)
+        self.write_csv([column.key for column in columns], rows, name)
         lines = [[column.heading for column in columns], ["---"] * len(columns)]
         lines += [[_shown(row[column.key], column.format) for column in columns] for row in rows]
         self.write_text("\n".join("| " + " | ".join(line) + " |" for line in lines), name)
+
+    def write_csv(self, keys: Sequence[str], rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """Write rows as CSV alone: what a figure was drawn from."""
+        with (self.out / f"{name}.csv").open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.writer(handle, lineterminator="\n")
+            writer.writerow(keys)
+            writer.writerows([_exact(row[key]) for key in keys] for row in rows)
 
     def write_text(self, text: str, name: str) -> None:
         """Put text between the README's marks ``<!-- name -->`` and ``<!-- end -->``."""
@@ -102,6 +106,13 @@ def begin(script: str, **options: str) -> Experiment:
         out = Path(tempfile.mkdtemp(prefix=f"{folder.name}-")) if given.quick else folder
     out.mkdir(parents=True, exist_ok=True)
     return Experiment(folder, out, given.quick, given)
+
+
+CELL = (
+    "share", "arrivals.arrival_rate_hz", "critical_rate_hz", "theorem1_critical_rate_hz",
+    "verdict", "queue_length_mean",
+)  # fmt: skip
+"""What a cell of a phase diagram is drawn from, beside its row and its panel."""
 
 
 def curve(

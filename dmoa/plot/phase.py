@@ -259,15 +259,16 @@ def _draw_marks(ax: Axes, cells: Sequence[Cell], rows: list[Place], scale: _Scal
 
 
 def _mark_size(ax: Axes, cells: Sequence[Cell], rows: list[Place], scale: _Scale) -> float:
-    """Give a size at which no mark leaves its cell."""
+    """Give a size at which no mark leaves its cell or touches another."""
     box = ax.get_window_extent()
     points = 72 / ax.figure.dpi
     narrowest = 1.0
     for own in by_row(cells).values():
-        places = np.array([scale.low, scale.high, *edges(own, log=scale.log)])
-        places = np.log(places) if scale.log else places
-        widths = np.diff(places[2:]) / (places[1] - places[0])
-        narrowest = min(narrowest, float(widths.min()))
+        for places in ([cell.x for cell in own], edges(own, log=scale.log)):
+            ends = np.array([scale.low, scale.high, *places])
+            ends = np.log(ends) if scale.log else ends
+            widths = np.diff(ends[2:]) / (ends[1] - ends[0])
+            narrowest = min(narrowest, float(widths.min(initial=1.0)))
     room_pt = points * min(narrowest * box.width, box.height / len(rows))
     return float(np.clip(_MARK_SHARE * room_pt, 1.0, _MARK_PT))
 
@@ -290,9 +291,8 @@ def _dashes(kind: str) -> Any:
 
 
 def _write_ticks(ax: Axes, scale: _Scale) -> None:
-    """Write 1, 2 and 5 times powers of ten; of less than a decade some more."""
-    wide = scale.high >= 10 * scale.low
-    factors = (1, 2, 5) if wide else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    """Write 1, 2 and 5 times powers of ten; of a decade or two some more."""
+    factors = (1, 2, 5) if scale.high >= 30 * scale.low else (1, 1.5, 2, 3, 5, 7)
     powers = range(int(np.floor(np.log10(scale.low))), int(np.ceil(np.log10(scale.high))) + 1)
     ticks = [factor * 10.0**power for power in powers for factor in factors]
     shown = [tick for tick in ticks if scale.low <= tick <= scale.high]
