@@ -97,7 +97,7 @@ def phase_diagram(
     _draw(ax, cells, rows, scale)
     style.label(ax, title="Where queues stay bounded", x=_x_label(scale), y=_name(y))
     _add_bar(ax.figure, [ax], scale)
-    style.legend_below(ax, columns=5, handles=_entries(cells))
+    style.legend_below(ax, columns=5, handles=_entries(cells, scale))
     return ax
 
 
@@ -161,7 +161,7 @@ def phase_panels(
         ax.tick_params(labelleft=not shared, labelbottom=lowest)
     _add_bar(figure, axes, scale)
     figure.legend(
-        handles=_entries(cells),
+        handles=_entries(cells, scale),
         loc="outside lower left",
         frameon=False,
         ncols=5,
@@ -315,7 +315,7 @@ def _add_bar(figure: Any, axes: Sequence[Axes], scale: _Scale) -> None:
     bar.outline.set_visible(False)
 
 
-def _entries(cells: Sequence[Cell]) -> list[Any]:
+def _entries(cells: Sequence[Cell], scale: _Scale) -> list[Any]:
     """Make the legend: the verdicts that occur, and the limits that were drawn."""
     from matplotlib.lines import Line2D
 
@@ -337,12 +337,13 @@ def _entries(cells: Sequence[Cell]) -> list[Any]:
                 )
             )
     lines = {"limit": "critical rate λ*", "theorem1": "Theorem 1's limit"}
-    drawn = {
-        "limit": any(isfinite(cell.limit) for cell in cells),
-        "theorem1": any(map(differs, by_row(cells).values())),
+    by_limit = {
+        "limit": [cell.limit for cell in cells],
+        "theorem1": [limit_of(own, "theorem1") for own in by_row(cells).values() if differs(own)],
     }
     for kind, text in lines.items():
-        if drawn[kind]:
+        # A limit beyond the axis is no line that anybody could look for.
+        if any(scale.low <= limit <= scale.high for limit in by_limit[kind]):
             found.append(
                 Line2D([], [], color=style.VERMILION, ls=_dashes(kind), lw=1.6, label=text)
             )

@@ -152,6 +152,12 @@ def test_the_limit_steps_through_the_rows_and_theorem_1_only_where_it_differs():
     assert legend(ax.get_legend())[-1] == "Theorem 1's limit"
 
 
+def test_a_limit_beyond_the_axis_is_not_in_the_legend():
+    found = [point(rate, 1, limit=0.15, theorem1_critical_rate_hz=0.9) for rate in (0.1, 0.2)]
+    ax = plot.phase_diagram(found, "plan.proposers")
+    assert legend(ax.get_legend()) == ["stable", "critical rate λ*"]
+
+
 @pytest.mark.parametrize("limit", [nan, None])
 def test_without_theory_there_is_no_line(limit):
     ax = plot.phase_diagram([point(0.1, 1, limit=limit)], "plan.proposers")
