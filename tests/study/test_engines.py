@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,3 +166,27 @@ def test_the_user_hears_of_the_compilation_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(jit, "is_cached", lambda **_: True)
     simulate(made, engine="compiled", tell=told.append)
     assert told == [engines.COMPILING]
+
+
+@compiled
+def test_only_the_newest_versions_of_the_kernel_stay_on_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from dmoa.sim.compiled import jit
+
+    others = tmp_path / "another's"
+    others.mkdir()
+    for number in range(jit.VERSIONS_MAX + 3):
+        version = tmp_path / f"{number:016x}"
+        version.mkdir()
+        version.with_suffix(".lock").touch()
+        os.utime(version, (number, number))
+        monkeypatch.setattr(jit, "cache_folder", lambda version=version: version)
+        jit.note_cached(totals=True)
+        os.utime(version, (number, number))
+        assert jit.is_cached(totals=True)
+        assert not jit.is_cached(totals=False)
+    left = sorted(one.name for one in tmp_path.iterdir() if one.suffix != ".lock")
+    newest = [f"{number:016x}" for number in range(3, jit.VERSIONS_MAX + 3)]
+    assert left == [*newest, "another's"]
+    assert len(list(tmp_path.glob("*.lock"))) == jit.VERSIONS_MAX

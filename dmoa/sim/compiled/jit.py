@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import llvmlite.binding as llvm
 import numba
+
+VERSIONS_MAX = 8
+"""Versions of the kernel that are kept on disk, some megabytes each."""
+_VERSION = re.compile("[0-9a-f]{16}")
 
 #: Nothing is allocated within the kernel, so no references are counted: that would be most of it.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
@@ -64,24 +72,38 @@ def compiled(function: Function) -> Function:
 
 
 def cache_folder() -> Path:
-    """Tell where the kernel of this version is kept once it is compiled."""
+    """Tell where this version of the kernel is kept, for this processor and these libraries."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    version = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    machine = (numba.__version__, sys.implementation.cache_tag, llvm.get_host_cpu_name())
+    parts = [*(source.read_bytes() for source in sources), repr(machine).encode()]
+    version = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     given = os.environ.get("NUMBA_CACHE_DIR")
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(given or Path(home) / "dmoa" / "compiled") / version
 
 
 def is_cached(*, totals: bool) -> bool:
-    """Say whether the kernel of this version was compiled before, for totals or for columns."""
+    """Say whether the kernel was compiled before, for totals or for columns."""
     return _mark(totals=totals).exists()
 
 
 def note_cached(*, totals: bool) -> None:
-    """Note that the kernel of this version is compiled for totals, or for columns."""
+    """Note that the kernel is compiled for totals, or for columns, and forget old versions."""
+    mark = _mark(totals=totals)
     with suppress(OSError):  # no folder can be written: it is compiled each time
-        _mark(totals=totals).touch()
+        if not mark.exists():
+            mark.touch()
+            _forget_old(mark.parent.parent)
 
 
 def _mark(*, totals: bool) -> Path:
     return cache_folder() / ("totals" if totals else "columns")
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove all versions of the kernel but the newest."""
+    versions = [one for one in folder.iterdir() if one.is_dir() and _VERSION.fullmatch(one.name)]
+    versions.sort(key=lambda one: one.stat().st_mtime)
+    for old in versions[:-VERSIONS_MAX]:
+        shutil.rmtree(old, ignore_errors=True)
+        old.with_suffix(".lock").unlink(missing_ok=True)
