@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -52,13 +53,17 @@ class Experiment:
         self, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], name: str = "table"
     ) -> None:
         """Write rows as CSV and into the README, and print them."""
-        with (self.out / f"{name}.csv").open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.writer(handle, lineterminator="\n")
-            writer.writerow([column.key for column in columns])
-            writer.writerows([_exact(row[column.key]) for column in columns] for row in rows)
+        self.write_csv([column.key for column in columns], rows, name)
         lines = [[column.heading for column in columns], ["---"] * len(columns)]
         lines += [[_shown(row[column.key], column.format) for column in columns] for row in rows]
         self.write_text("\n".join("| " + " | ".join(line) + " |" for line in lines), name)
+
+    def write_csv(self, keys: Sequence[str], rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """Write rows as CSV alone: what a figure was drawn from."""
+        with (self.out / f"{name}.csv").open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.writer(handle, lineterminator="\n")
+            writer.writerow(keys)
+            writer.writerows([_exact(row[key]) for key in keys] for row in rows)
 
     def write_text(self, text: str, name: str) -> None:
         """Put text between the README's marks ``<!-- name -->`` and ``<!-- end -->``."""
@@ -103,11 +108,18 @@ def begin(script: str, **options: str) -> Experiment:
     return Experiment(folder, out, given.quick, given)
 
 
+CELL = (
+    "share", "arrivals.arrival_rate_hz", "critical_rate_hz", "theorem1_critical_rate_hz",
+    "verdict", "queue_length_mean",
+)  # fmt: skip
+"""What a cell of a phase diagram is drawn from, beside its row and its panel."""
+
+
 def curve(
     scenario: dmoa.Scenario, shares: Sequence[float], graph: Any = None
 ) -> list[dict[str, Any]]:
     """Sweep the arrival rate over shares of λ*: the points of one stability curve."""
-    limit_hz = dmoa.bound(scenario, graph).critical_rate_hz
+    limit_hz = dmoa.bound(scenario, graph, best=False).critical_rate_hz
     rates = [float(f"{share * limit_hz:.6g}") for share in shares]
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "sweep.db"
@@ -117,8 +129,27 @@ def curve(
     return [{**plan, "share": share, **point} for share, point in zip(shares, points, strict=True)]
 
 
-MARKERS = {"stable": ("o", True), "unstable": ("x", True), "undetermined": ("o", False)}
-"""As in `plot.stability_curves`: the marker of each verdict, and whether it is filled."""
+def count_verdicts(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Compare verdicts with the λ* of theory: how many agree, and between which shares they change.
+
+    Up to the share ``stable_to`` of λ* every point was found stable, from ``unstable_from`` on
+    every one unstable.
+    """
+    expected = {True: "stable", False: "unstable"}
+    counts = {"right": 0, "undetermined": 0, "wrong": 0}
+    for point in points:
+        if point["verdict"] == "undetermined":
+            counts["undetermined"] += 1
+        else:
+            counts["right" if point["verdict"] == expected[point["share"] < 1] else "wrong"] += 1
+    ordered = sorted(points, key=lambda point: point["share"])
+    below = takewhile(lambda point: point["verdict"] == "stable", ordered)
+    above = takewhile(lambda point: point["verdict"] == "unstable", reversed(ordered))
+    return {
+        **counts,
+        "stable_to": max((point["share"] for point in below), default=None),
+        "unstable_from": min((point["share"] for point in above), default=None),
+    }
 
 
 def draw_curves(
@@ -150,7 +181,7 @@ def draw_curves(
         text = f"{name}: λ* = {style.number(limit_hz)} (dashed)"
         ax.plot([], [], color=colour, lw=style.LINE_PT, label=text)
     seen = {point["verdict"] for points in curves.values() for point in points}
-    for verdict in MARKERS:
+    for verdict in style.VERDICTS:
         if verdict in seen:
             ax.plot([], [], **_marker(verdict, style.MUTED), ls="none", label=verdict)
     ax.set_yscale("log")
@@ -161,7 +192,7 @@ def draw_curves(
 
 
 def _marker(verdict: str, colour: str) -> dict[str, Any]:
-    marker, filled = MARKERS[verdict]
+    marker, filled = style.VERDICTS[verdict]
     return {
         "marker": marker,
         "ms": 5.5,

@@ -1,13 +1,13 @@
-/* The two networks on a calendar queue (Brown, "Calendar queues: a fast O(1) priority queue
- * implementation for the simulation event set problem", CACM 31, 1988), written for speed.
+/* The two networks with the compiled engine's own method, in C: the same calendar queue (a list for
+ * each day, in order of time, kind, node and serial number; the length of a day tuned as the run
+ * goes on), the same keyed draws (splitmix64 and the C library's logarithm), the same steps of the
+ * same nodes, and the same sums. What the networks do not have is left out: delays, laws other than
+ * the exponential, slots that share a processor, bounded queues.
  *
- *     cc -O3 -march=native -o calendar calendar.c && ./calendar LAYERS NODES HORIZON_S SEED
+ *     cc -O3 -march=native -o calendar calendar.c -lm && ./calendar LAYERS NODES HORIZON_S SEED
  *
- * prints one JSON object. Everything is allocated before the clock starts. A node's record fills
- * one cache line and holds its two events, its next prompt and the end of its service, so that to
- * look at an event is to fetch what it needs. Draws are splitmix64 (Steele, Lea and Flood, 2014)
- * and the ziggurat (Marsaglia and Tsang, "The ziggurat method for generating random variables",
- * J. Statistical Software 5, 2000) instead of a logarithm.
+ * prints one JSON object. `tuned_calendar.c` is what remains when all is left out that these two
+ * networks and their mean queue do not need.
  */
 #define _POSIX_C_SOURCE 200112L
 #include <math.h>
@@ -20,228 +20,343 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UTILIZATION 0.7
 #define NONE (-1)
-/* Tuned: events per bucket, buckets per node at least, buckets ahead whose node is prefetched,
- * and prompts under way per node for which there is room (1.6 are). */
-#define EVENTS_PER_BUCKET 1.4
-#define BUCKETS_PER_NODE 4
-#define AHEAD 4
+#define PROPOSERS 2
+#define DEGREE 4
+#define SHIFT 2 /* a prompt has room for 2^SHIFT tasks */
+#define TOKENS 256
+#define INSTRUCTION_TOKENS 60
 #define PROMPTS_PER_NODE 16
 #define PROMPTS_MIN 4096
-#define RIGHT 7.69711747013104972
+#define TUNED_FIRST 1024
+#define GOLDEN 0x9E3779B97F4A7C15u
 
-enum { ARRIVAL, END };
+enum { ENDS = 0, ARRIVES = 3 };
+enum { PROMPT, ENDED, TASK, RESPONSE };
 
 typedef struct {
-    double at_s[2];           /* when its two events happen */
-    int32_t following[2];     /* the event behind each in its bucket */
-    int32_t served;           /* the task in service, or NONE */
-    int32_t first, last;      /* the tasks that wait first and last */
-    int32_t waiting;          /* how many wait */
-    int32_t padding[6];
+    int32_t waiting, serving, joining, unfinished;
+    int32_t slots, places, foreign, reserved;
+    int32_t first, last, degree, plan_tasks;
+    int64_t offset;
+    uint64_t service_key, select_key;
+    double scale, seen_s;
+    double waiting_s, serving_s, joining_s, unfinished_s, busy_s;
 } Node;
 
 typedef struct {
-    int32_t following[3];     /* the task behind each of its three in a node's queue */
-    int32_t origin;
-    int32_t layer;
-    int32_t awaited;          /* tasks that have not returned */
-    int32_t padding[2];
-} Prompt;
+    uint64_t key;
+    double rate_hz, time_s;
+    int64_t number, answered;
+} Source;
+
+typedef struct {
+    int32_t origin, stage, held, expected, row, next;
+    int64_t number, prompt_tokens, gathered_tokens, content_tokens;
+    double arrived_s;
+} Flight;
+
+typedef struct {
+    int32_t server, message, next, row;
+    int64_t tokens;
+    double queued_s, started_s;
+} Task;
+
+typedef struct {
+    double time_s;
+    int64_t serial;
+    int32_t kind, node, next;
+} Event;
 
 static Node *nodes;
-static Prompt *prompts;
-static int32_t *buckets;      /* the first event of each; event 2 * node + ARRIVAL or END */
-static int32_t count, free_prompt;
-static uint64_t mask, state, events;
-static int64_t waiting;
-static double per_bucket_hz, gap_s, area, now;
+static Source *sources;
+static Flight *flights;
+static Task *tasks;
+static Event *events; /* of each node, then of each task */
+static int32_t *days, *targets;
+static int64_t count, layers, mask, day, serial, pending, happened, tune_at, tuned_at, free_flight;
+static int64_t arrived, answered, started, served;
+static int64_t waiting_max = INT32_MAX;
+static double days_per_s, tuned_s, sojourn_s, waited_s, service_s, queued_s;
+static int32_t inbox[64], picked[PROPOSERS];
+static int inbox_tail;
 
 /* --- draws ---------------------------------------------------------------------------------- */
 
-static double scale[256], height[256];
-static uint64_t limit[256];
-
-INLINE uint64_t draw(void) {
-    uint64_t value = state += 0x9E3779B97F4A7C15u;
+INLINE uint64_t mix(uint64_t value) {
     value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9u;
     value = (value ^ (value >> 27)) * 0x94D049BB133111EBu;
     return value ^ (value >> 31);
 }
 
-INLINE double uniform(void) { return ((double)(draw() >> 12) + 0.5) * 0x1p-52; }
-
-/* Cut the area under exp(-x) into 256 strips of one size; strip 0 has the tail beyond RIGHT. */
-static void make_strips(void) {
-    const double strip = 3.9496598225815571993e-3, base = strip / exp(-RIGHT);
-    double x = RIGHT;
-    limit[0] = (uint64_t)(RIGHT / base * 0x1p53);
-    scale[0] = base * 0x1p-53;
-    height[0] = 1.0;
-    for (int i = 255; i > 0; i--) {
-        scale[i] = x * 0x1p-53;
-        height[i] = exp(-x);
-        const double above = i > 1 ? -log(strip / x + height[i]) : 0.0;
-        limit[i] = (uint64_t)(above / x * 0x1p53);
-        x = above;
-    }
+INLINE double uniform(uint64_t key, int64_t position) {
+    const int64_t value = (int64_t)(mix(key + (uint64_t)position * GOLDEN) >> 12);
+    return ((double)value + 0.5) * 0x1p-52;
 }
 
-static __attribute__((noinline)) double exponential_slowly(uint64_t value) {
-    double above = 0.0;
-    for (;;) {
-        const uint64_t i = value & 255, j = value >> 11;
-        const double x = (double)j * scale[i];
-        if (j < limit[i]) return above + x;
-        if (i == 0)
-            above += RIGHT; /* from there on the law is the same again */
-        else if (height[i] + uniform() * (height[i - 1] - height[i]) < exp(-x))
-            return above + x;
-        value = draw();
-    }
-}
-
-INLINE double exponential(void) {
-    const uint64_t value = draw(), i = value & 255, j = value >> 11;
-    if (__builtin_expect(j < limit[i], 1)) return (double)j * scale[i];
-    return exponential_slowly(value);
+INLINE int64_t position_of(int64_t number, int64_t stage, int64_t slot) {
+    return ((number << 10) | stage) << 20 | slot;
 }
 
 /* --- the calendar --------------------------------------------------------------------------- */
 
-INLINE void put(int32_t node, int kind, double at_s) {
-    int32_t *bucket = &buckets[(uint64_t)(at_s * per_bucket_hz) & mask];
-    nodes[node].at_s[kind] = at_s;
-    nodes[node].following[kind] = *bucket;
-    *bucket = 2 * node + kind;
+INLINE int precedes(const Event *one, const Event *other) {
+    if (one->time_s != other->time_s) return one->time_s < other->time_s;
+    if (one->kind != other->kind) return one->kind < other->kind;
+    if (one->node != other->node) return one->node < other->node;
+    return one->serial < other->serial;
 }
 
-/* Take the earliest event out; `day` is the bucket of the last one, in days since the start.
- * What is due on a later lap around the calendar stays where it is. */
-INLINE int32_t take(uint64_t *day) {
-    for (;;) {
-        const double end = (double)(*day + 1);
-        int32_t *link = &buckets[*day & mask], *best_link = NULL;
-        double best = end;
-        for (int32_t event = *link; event != NONE; event = *link) {
-            Node *node = &nodes[event >> 1];
-            const double days = node->at_s[event & 1] * per_bucket_hz;
-            if (days < best) {
-                best = days;
-                best_link = link;
-            }
-            link = &node->following[event & 1];
-        }
-        if (best_link != NULL) {
-            const int32_t event = *best_link;
-            *best_link = nodes[event >> 1].following[event & 1];
+INLINE int64_t day_of(const Event *event) { return (int64_t)(event->time_s * days_per_s); }
+
+INLINE void insert(int32_t index) {
+    Event *event = &events[index];
+    int32_t *link = &days[day_of(event) & mask];
+    while (*link != NONE && !precedes(event, &events[*link])) link = &events[*link].next;
+    event->next = *link;
+    *link = index;
+}
+
+INLINE void schedule(int32_t index, int kind, int32_t node, double at_s) {
+    Event *event = &events[index];
+    event->time_s = at_s;
+    event->kind = kind;
+    event->node = node;
+    event->serial = serial++;
+    pending++;
+    insert(index);
+}
+
+INLINE int32_t earliest(void) {
+    for (int64_t at = day;; at++) {
+        const int32_t event = days[at & mask];
+        if (event != NONE && day_of(&events[event]) == at) {
+            day = at;
             return event;
         }
-        const int32_t ahead = buckets[(++*day + AHEAD) & mask];
-        if (ahead != NONE) __builtin_prefetch(&nodes[ahead >> 1], 1);
     }
 }
 
-/* --- the network ---------------------------------------------------------------------------- */
-
-INLINE void serve(int32_t node) { put(node, END, now + exponential()); }
-
-INLINE void enqueue(int32_t index, int32_t task) {
-    Node *node = &nodes[index];
-    if (node->served == NONE) {
-        node->served = task;
-        serve(index);
-        return;
+static __attribute__((noinline)) void retune(double now_s) {
+    int32_t every = NONE;
+    for (int64_t place = 0; place <= mask; place++) {
+        for (int32_t event = days[place], next; event != NONE; event = next) {
+            next = events[event].next;
+            events[event].next = every;
+            every = event;
+        }
+        days[place] = NONE;
     }
-    waiting++;
-    area -= now;
-    if (node->waiting++ == 0)
-        node->first = task;
+    days_per_s = (double)(happened - tuned_at) / (now_s - tuned_s);
+    day = INT64_MAX;
+    for (int32_t next; every != NONE; every = next) {
+        next = events[every].next;
+        insert(every);
+        if (day_of(&events[every]) < day) day = day_of(&events[every]);
+    }
+    tuned_at = happened;
+    tune_at = 2 * happened;
+    tuned_s = now_s;
+}
+
+/* --- the nodes ------------------------------------------------------------------------------ */
+
+INLINE void look(Node *node, double now_s) {
+    const double passed_s = now_s - node->seen_s;
+    node->seen_s = now_s;
+    node->waiting_s += node->waiting * passed_s;
+    node->serving_s += node->serving * passed_s;
+    node->joining_s += node->joining * passed_s;
+    node->unfinished_s += node->unfinished * passed_s;
+    node->busy_s += (node->waiting > 0) * passed_s;
+}
+
+INLINE int objects(const Node *node, int places) {
+    return node->places >= 0 && node->foreign + node->reserved + places > node->places;
+}
+
+INLINE void enqueue(Node *me, int32_t node, int32_t queued, double now_s) {
+    Task *task = &tasks[queued];
+    task->server = node;
+    task->queued_s = now_s;
+    task->next = NONE;
+    queued_s += now_s;
+    if (me->waiting == 0)
+        me->first = queued;
     else
-        prompts[node->last >> 2].following[node->last & 3] = task;
-    node->last = task;
+        tasks[me->last].next = queued;
+    me->last = queued;
+    me->waiting++;
 }
 
-INLINE void fork_layer(int32_t index, int layers) {
-    static const int pairs[6][2] = {{-2, -1}, {-2, 1}, {-2, 2}, {-1, 1}, {-1, 2}, {1, 2}};
-    Prompt *prompt = &prompts[index];
-    const int32_t origin = prompt->origin;
-    prompt->awaited = prompt->layer < layers ? 3 : 1;
-    enqueue(origin, 4 * index);
-    if (prompt->layer == layers) return;
-    const int *pair = pairs[((draw() >> 32) * 6) >> 32];
-    for (int slot = 0; slot < 2; slot++) {
-        int32_t peer = origin + pair[slot];
-        peer += peer < 0 ? count : 0;
-        peer -= peer >= count ? count : 0;
-        enqueue(peer, 4 * index + slot + 1);
+INLINE void send(int kind, int32_t task) {
+    tasks[task].message = kind;
+    inbox[inbox_tail++] = task;
+}
+
+INLINE int choose(const Node *me, int64_t position) {
+    for (int place = 0; place < PROPOSERS; place++) {
+        const int32_t last = me->degree - PROPOSERS + place;
+        int32_t pick = (int32_t)(uniform(me->select_key, position + place) * (last + 1));
+        for (int before = 0; before < place; before++)
+            if (picked[before] == pick) pick = last;
+        picked[place] = pick;
+    }
+    for (int place = 0; place < PROPOSERS; place++)
+        picked[place] = targets[me->offset + picked[place]];
+    return PROPOSERS;
+}
+
+INLINE void fork_stage(Node *me, int32_t asking, int stage, int64_t tokens, double now_s) {
+    Flight *flight = &flights[asking];
+    flight->stage = stage;
+    flight->content_tokens = tokens;
+    flight->gathered_tokens = 0;
+    flight->held = 0;
+    const int asked = stage < layers ? choose(me, position_of(flight->number, stage, 1)) : 0;
+    flight->expected = 1 + asked;
+    const int32_t task = asking << SHIFT;
+    enqueue(me, flight->origin, task, now_s);
+    for (int place = 0; place < asked; place++) {
+        tasks[task + 1 + place].server = picked[place];
+        send(TASK, task + 1 + place);
     }
 }
 
-INLINE void join(int32_t index, int layers) {
-    Prompt *prompt = &prompts[index];
-    if (--prompt->awaited) return;
-    if (prompt->layer++ < layers) {
-        fork_layer(index, layers);
+INLINE int gather(Flight *flight, int64_t tokens) {
+    flight->held++;
+    flight->gathered_tokens += tokens;
+    nodes[flight->origin].joining++;
+    return flight->held == flight->expected;
+}
+
+INLINE int join(Node *me, int32_t joined, double now_s) {
+    Flight *flight = &flights[joined];
+    me->joining -= flight->held;
+    if (flight->stage < layers) return 1;
+    me->reserved -= me->plan_tasks;
+    me->unfinished--;
+    sources[flight->origin].answered++;
+    answered++;
+    sojourn_s += now_s - flight->arrived_s;
+    flight->origin = NONE;
+    flight->next = (int32_t)free_flight;
+    free_flight = joined;
+    return 0;
+}
+
+INLINE int32_t accept(Node *me, int32_t node, double now_s) {
+    const int64_t number = sources[node].number++;
+    arrived++;
+    if (objects(me, me->plan_tasks)) return NONE;
+    const int32_t taken = (int32_t)free_flight;
+    Flight *flight = &flights[taken];
+    free_flight = flight->next;
+    me->reserved += me->plan_tasks;
+    me->unfinished++;
+    flight->origin = node;
+    flight->number = number;
+    flight->prompt_tokens = TOKENS;
+    flight->arrived_s = now_s;
+    return taken;
+}
+
+INLINE void start(Node *me, int32_t node, double now_s) {
+    const int32_t index = me->first;
+    Task *task = &tasks[index];
+    const Flight *flight = &flights[index >> SHIFT];
+    me->first = task->next;
+    me->waiting--;
+    me->serving++;
+    task->tokens = TOKENS;
+    task->started_s = now_s;
+    started++;
+    queued_s -= task->queued_s;
+    waited_s += now_s - task->queued_s;
+    const int64_t position =
+        position_of(flight->number, flight->stage, index & ((1 << SHIFT) - 1));
+    const double point = uniform(nodes[flight->origin].service_key, position);
+    schedule((int32_t)count + index, ENDS, node, now_s + -me->scale * log(point));
+}
+
+INLINE int hear_ended(Node *me, int32_t node, int32_t ended, double now_s) {
+    Task *task = &tasks[ended];
+    Flight *flight = &flights[ended >> SHIFT];
+    me->serving--;
+    served++;
+    service_s += now_s - task->started_s;
+    if (flight->origin == node) return gather(flight, task->tokens);
+    me->foreign--;
+    send(RESPONSE, ended);
+    return 0;
+}
+
+INLINE int hear_message(Node *me, int32_t node, int32_t heard, double now_s) {
+    Task *task = &tasks[heard];
+    if (task->message != TASK) return gather(&flights[heard >> SHIFT], task->tokens);
+    me->foreign++;
+    enqueue(me, node, heard, now_s);
+    return 0;
+}
+
+INLINE void step(Node *me, int kind, int32_t node, int32_t task, double now_s) {
+    look(me, now_s);
+    int32_t flight = NONE;
+    int stage = 0;
+    if (kind == PROMPT) {
+        flight = accept(me, node, now_s);
     } else {
-        prompt->origin = free_prompt;
-        free_prompt = index;
-    }
-}
-
-INLINE void arrive(int32_t node, int layers) {
-    put(node, ARRIVAL, now + gap_s * exponential());
-    if (layers == 0) {
-        /* A prompt is its one task: the number of those that wait is all there is to know. */
-        if (nodes[node].served == NONE) {
-            nodes[node].served = 0;
-            serve(node);
-        } else {
-            nodes[node].waiting++;
-            waiting++;
-            area -= now;
+        const int complete = kind == ENDED ? hear_ended(me, node, task, now_s)
+                                           : hear_message(me, node, task, now_s);
+        if (complete) {
+            stage = flights[task >> SHIFT].stage + 1;
+            if (join(me, task >> SHIFT, now_s)) flight = task >> SHIFT;
         }
-        return;
     }
-    const int32_t index = free_prompt;
-    if (index == NONE) {
-        fputs("more prompts under way than there is room for\n", stderr);
-        exit(1);
+    if (flight != NONE) {
+        int64_t tokens = flights[flight].prompt_tokens;
+        if (stage > 0) tokens += INSTRUCTION_TOKENS + flights[flight].gathered_tokens;
+        fork_stage(me, flight, stage, tokens, now_s);
     }
-    free_prompt = prompts[index].origin;
-    prompts[index].origin = node;
-    prompts[index].layer = 0;
-    fork_layer(index, layers);
+    while (me->waiting > 0 && me->serving < me->slots) start(me, node, now_s);
 }
 
-INLINE void end(int32_t index, int layers) {
-    Node *node = &nodes[index];
-    const int32_t task = node->served;
-    if (node->waiting) {
-        node->waiting--;
-        waiting--;
-        area += now;
-        if (layers) {
-            node->served = node->first;
-            node->first = prompts[node->first >> 2].following[node->first & 3];
+INLINE int cascade(int heard, int32_t node, int32_t task, double now_s) {
+    inbox_tail = 0;
+    for (int head = 0;;) {
+        Node *me = &nodes[node];
+        step(me, heard, node, task, now_s);
+        if (me->waiting >= waiting_max) return 0;
+        if (head == inbox_tail) return 1;
+        task = inbox[head++];
+        heard = TASK;
+        node = tasks[task].server;
+        if (tasks[task].message != TASK) node = flights[task >> SHIFT].origin;
+    }
+}
+
+INLINE void expect(int32_t node, double now_s) {
+    Source *source = &sources[node];
+    source->time_s += -log(uniform(source->key, source->number)) / source->rate_hz;
+    schedule(node, ARRIVES, node, now_s + (source->time_s - now_s));
+}
+
+static void simulate(double horizon_s) {
+    while (pending > 0) {
+        if (free_flight == NONE) {
+            fputs("more prompts under way than there is room for\n", stderr);
+            exit(1);
         }
-        serve(index);
-    } else {
-        node->served = NONE;
-    }
-    if (layers) join(task >> 2, layers);
-}
-
-INLINE void simulate(int layers, double horizon_s) {
-    uint64_t day = 0;
-    for (;;) {
-        const int32_t event = take(&day);
-        now = nodes[event >> 1].at_s[event & 1];
-        if (now > horizon_s) return;
-        events++;
-        if (event & 1)
-            end(event >> 1, layers);
-        else
-            arrive(event >> 1, layers);
+        const int32_t index = earliest();
+        const Event *event = &events[index];
+        const double now_s = event->time_s;
+        const int32_t node = event->node, kind = event->kind;
+        if (now_s >= horizon_s) return;
+        days[day & mask] = event->next;
+        pending--;
+        happened++;
+        if (!cascade(kind == ARRIVES ? PROMPT : ENDED, node, index - (int32_t)count, now_s)) return;
+        if (kind == ARRIVES) expect(node, now_s);
+        if (happened == tune_at) retune(now_s);
     }
 }
 
@@ -251,51 +366,66 @@ static void *room(size_t number, size_t size) {
         fputs("not enough memory\n", stderr);
         exit(1);
     }
-    return memset(made, 0xFF, number * size); /* touched; as an integer each is NONE */
+    return memset(made, 0, number * size);
+}
+
+static void prepare(uint64_t seed) {
+    const int plan_tasks = 3 * (int)layers + 1;
+    const int64_t capacity = PROMPTS_PER_NODE * count + PROMPTS_MIN;
+    static const int32_t steps[DEGREE] = {-2, -1, 1, 2};
+    for (mask = 16; mask < 2 * count;) mask *= 2;
+    days = room((size_t)mask, sizeof *days);
+    memset(days, 0xFF, (size_t)mask-- * sizeof *days);
+    nodes = room((size_t)count, sizeof *nodes);
+    sources = room((size_t)count, sizeof *sources);
+    targets = room((size_t)(DEGREE * count), sizeof *targets);
+    flights = room((size_t)capacity, sizeof *flights);
+    tasks = room((size_t)capacity << SHIFT, sizeof *tasks);
+    events = room((size_t)(count + (capacity << SHIFT)), sizeof *events);
+    for (int32_t i = 0; i < capacity; i++) flights[i].next = i + 1 < capacity ? i + 1 : NONE;
+    tune_at = TUNED_FIRST;
+    days_per_s = (double)count * UTILIZATION / plan_tasks * (1 + plan_tasks);
+    for (int32_t i = 0; i < count; i++) {
+        const uint64_t own = mix(mix(seed + GOLDEN) + (uint64_t)i * GOLDEN);
+        nodes[i].slots = 1;
+        nodes[i].places = NONE;
+        nodes[i].degree = DEGREE;
+        nodes[i].plan_tasks = plan_tasks;
+        nodes[i].offset = (int64_t)DEGREE * i;
+        nodes[i].scale = 1.0;
+        nodes[i].service_key = mix(own + 1);
+        nodes[i].select_key = mix(own + 2);
+        sources[i].key = mix(own + 3);
+        sources[i].rate_hz = UTILIZATION / plan_tasks;
+        for (int place = 0; place < DEGREE; place++)
+            targets[DEGREE * i + place] = (int32_t)((i + steps[place] + count) % count);
+        expect(i, 0.0);
+    }
 }
 
 /* Processor time: what else the machine does lengthens it little. */
 static double clock_s(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 int main(int argc, char **argv) {
-    const int layers = argc == 5 ? atoi(argv[1]) : -1;
+    layers = argc == 5 ? atoi(argv[1]) : -1;
     count = argc == 5 ? atoi(argv[2]) : 0;
-    if ((layers != 0 && layers != 2) || count < 5 || count > 10000000) {
-        fprintf(stderr, "usage: %s LAYERS (0 or 2) NODES (5 to 10^7) HORIZON_S SEED\n", argv[0]);
+    if ((layers != 0 && layers != 2) || count < 5 || count > 1000000) {
+        fprintf(stderr, "usage: %s LAYERS (0 or 2) NODES (5 to 10^6) HORIZON_S SEED\n", argv[0]);
         return 2;
     }
     const double horizon_s = atof(argv[3]);
-    state = strtoull(argv[4], NULL, 10) * 0xD1342543DE82EF95u;
-    const int tasks = 3 * layers + 1;
-    gap_s = tasks / UTILIZATION;
-    per_bucket_hz = count * (1 + tasks) / gap_s / EVENTS_PER_BUCKET;
-    uint64_t size = 64;
-    while (size < (uint64_t)count * BUCKETS_PER_NODE) size *= 2;
-    mask = size - 1;
-    const int32_t capacity = layers ? PROMPTS_PER_NODE * count + PROMPTS_MIN : 0;
-    buckets = room(size, sizeof *buckets);
-    nodes = room((size_t)count, sizeof *nodes);
-    prompts = room((size_t)capacity, sizeof *prompts);
-    for (int32_t i = 0; i < capacity; i++) prompts[i].origin = i + 1 < capacity ? i + 1 : NONE;
-    free_prompt = 0;
-    make_strips();
-    for (int32_t i = 0; i < count; i++) {
-        nodes[i].waiting = 0;
-        put(i, ARRIVAL, gap_s * exponential());
-    }
+    prepare(strtoull(argv[4], NULL, 10));
     const double began_s = clock_s();
-    /* Constants here, so that the compiler makes one loop for each network. */
-    if (layers == 2)
-        simulate(2, horizon_s);
-    else
-        simulate(0, horizon_s);
+    simulate(horizon_s);
     const double seconds = clock_s() - began_s;
-    const double mean = (area + (double)waiting * horizon_s) / horizon_s / count;
-    printf("{\"events\": %llu, \"seconds\": %.9f, \"waiting\": %.9f, \"compiler\": \"%s\"}\n",
-           (unsigned long long)events, seconds, mean, __VERSION__);
+    double waiting = 0.0;
+    for (int64_t i = 0; i < count; i++)
+        waiting += nodes[i].waiting_s + nodes[i].waiting * (horizon_s - nodes[i].seen_s);
+    printf("{\"events\": %lld, \"seconds\": %.9f, \"waiting\": %.9f, \"compiler\": \"%s\"}\n",
+           (long long)happened, seconds, waiting / horizon_s / (double)count, __VERSION__);
     return 0;
 }

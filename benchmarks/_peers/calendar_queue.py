@@ -1,4 +1,4 @@
-"""A calendar queue in C, `calendar.c`, compiled here if there is a compiler."""
+"""Calendar queues in C, `calendar.c` and `tuned_calendar.c`, compiled if there is a compiler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 
 from _peers.network import Network, Run, UnavailableError
 
-SOURCE = Path(__file__).with_name("calendar.c")
 FLAGS = ("-O3", "-march=native", "-std=c11", "-lm")
 
 
@@ -26,11 +25,12 @@ def compiler() -> str:
 
 
 @cache
-def program() -> Path:
-    """Compile the program, once for each worker, in whose temporary folder it stays."""
+def program(source: str) -> Path:
+    """Compile a program, once for each worker, in whose temporary folder it stays."""
     made = Path(tempfile.mkdtemp()) / "calendar"
+    file = str(Path(__file__).with_name(source))
     optimize, machine, standard, *libraries = FLAGS
-    command = [compiler(), optimize, machine, standard, "-o", str(made), str(SOURCE), *libraries]
+    command = [compiler(), optimize, machine, standard, "-o", str(made), file, *libraries]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         # Not every compiler knows the machine it runs on.
@@ -41,9 +41,19 @@ def program() -> Path:
     return made
 
 
-def run(network: Network, horizon_s: float, seed: int) -> Run:
+def same(network: Network, horizon_s: float, seed: int) -> Run:
+    """Simulate as the compiled engine does."""
+    return run("calendar.c", network, horizon_s, seed)
+
+
+def tuned(network: Network, horizon_s: float, seed: int) -> Run:
+    """Simulate with nothing but what the two networks and their mean queue need."""
+    return run("tuned_calendar.c", network, horizon_s, seed)
+
+
+def run(source: str, network: Network, horizon_s: float, seed: int) -> Run:
     """Simulate from an empty network to the horizon, in a process of its own."""
-    command = [str(program()), *map(str, (network.layers, network.nodes, horizon_s, seed))]
+    command = [str(program(source)), *map(str, (network.layers, network.nodes, horizon_s, seed))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise RuntimeError(done.stderr.strip())

@@ -130,7 +130,7 @@ def kernel(network: Network, horizon_s: float, seed: int) -> Run:
     """Run the compiled kernel."""
     from dmoa.sim.compiled.run import Run as Kernel  # numba may not be there
 
-    made = Kernel(resolved(network, horizon_s), run_key(seed, 0), records=False, sink=None)
+    made = Kernel(resolved(network, horizon_s), run_key(seed, 0))
     began = time.process_time()
     made.advance(horizon_s)
     seconds = time.process_time() - began

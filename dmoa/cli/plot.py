@@ -56,6 +56,41 @@ def stability(store: str, output: str | None, *, as_json: bool) -> None:
     figures.draw(lambda: figures.stability(store), output or "stability", as_json=as_json)
 
 
+@command.command("phase")
+@click.argument("store", metavar="STORE")
+@rich_click.option(
+    "--y", metavar="KEY", help="Swept key of the rows; by default the first but the arrival rate."
+)
+@rich_click.option(
+    "--panels", metavar="KEY", help="Swept key of the panels; by default the other one, if any."
+)
+@rich_click.option(
+    "--relative", is_flag=True, help="Draw λ / λ* in the place of the arrival rate λ."
+)
+@options.output_option
+@options.json_option
+def phase(
+    store: str,
+    *,
+    y: str | None,
+    panels: str | None,
+    relative: bool,
+    output: str | None,
+    as_json: bool,
+) -> None:
+    """Draw verdicts and queues over the arrival rate and another key, from a sweep's store.
+
+    A cell per point, coloured by mean queue length, marked stable, unstable or undetermined; λ* as
+    a line. Of two other keys that were swept, one gives the rows and one the panels.
+    """
+    from dmoa.cli import figures  # the help page does without it
+
+    def make() -> Any:
+        return figures.phase(store, y, panels, relative=relative)
+
+    figures.draw(make, output or "phase", as_json=as_json)
+
+
 @command.command("queue")
 @click.argument("trace", metavar="TRACE")
 @options.output_option

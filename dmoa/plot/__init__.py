@@ -7,6 +7,7 @@ and `save` writes it. matplotlib is imported by the first call.
 from dmoa.plot.capacity_map import critical_rate_map
 from dmoa.plot.files import check_writable, save
 from dmoa.plot.overlay import overlay
+from dmoa.plot.phase import phase_diagram, phase_panels
 from dmoa.plot.queues import queue_length_over_time
 from dmoa.plot.sojourn import sojourn_distribution
 from dmoa.plot.stability import stability_curves
@@ -17,6 +18,8 @@ __all__ = [
     "check_writable",
     "critical_rate_map",
     "overlay",
+    "phase_diagram",
+    "phase_panels",
     "prompt_timeline",
     "queue_length_over_time",
     "save",

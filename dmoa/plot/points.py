@@ -75,7 +75,7 @@ def _point(position: int, record: Mapping[str, Any]) -> Point:
         return next((record[name] for name in names if name in record), None)
 
     def needed(*names: str) -> float:
-        value = _float(given(*names))
+        value = number_of(given(*names))
         if not isfinite(value):
             raise ScenarioError(
                 f"{names[0]} must be a finite number",
@@ -85,11 +85,7 @@ def _point(position: int, record: Mapping[str, Any]) -> Point:
             )
         return value
 
-    queue = given("queue_length")
-    mean, low, high = (
-        _float(_part(queue, part) if queue is not None else given(f"queue_length_{part}"))
-        for part in ("mean", "low", "high")
-    )
+    mean, low, high = estimated(record, "queue_length")
     return Point(
         layers=int(needed("layers", "plan.layers")),
         proposers=int(needed("proposers", "plan.proposers")),
@@ -98,9 +94,35 @@ def _point(position: int, record: Mapping[str, Any]) -> Point:
         low=low,
         high=high,
         verdict=str(given("verdict") or "undetermined"),
-        critical_rate_hz=_float(given("critical_rate_hz")),
-        theorem1_critical_rate_hz=_float(given("theorem1_critical_rate_hz")),
+        critical_rate_hz=number_of(given("critical_rate_hz")),
+        theorem1_critical_rate_hz=number_of(given("theorem1_critical_rate_hz")),
     )
+
+
+def estimated(record: Mapping[str, Any], measure: str) -> tuple[float, float, float]:
+    """Give mean, low and high of a measure, which is a mapping, an `Estimate` or three columns.
+
+    >>> estimated({"queue_length_mean": 0.3}, "queue_length")
+    (0.3, nan, nan)
+    """
+    whole = record.get(measure)
+    mean, low, high = (
+        number_of(record.get(f"{measure}_{part}") if whole is None else _part(whole, part))
+        for part in ("mean", "low", "high")
+    )
+    return mean, low, high
+
+
+def number_of(value: Any) -> float:
+    """Take a number, or nan for what is none.
+
+    >>> number_of("2"), number_of(None)
+    (2.0, nan)
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return nan
 
 
 def _part(estimate: Any, part: str) -> Any:
@@ -108,10 +130,3 @@ def _part(estimate: Any, part: str) -> Any:
     if isinstance(estimate, Mapping):
         return estimate.get(part)
     return getattr(estimate, part, None)
-
-
-def _float(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return nan

@@ -20,10 +20,8 @@ _SAME = 1e-3
 _NEAR = 0.05
 _WIDER_MAX = 3
 _STRIP, _STRIP_ALPHA = 0.022, 0.45
-_DOTS = (0, (1, 1.5))
 
 Plan = tuple[int, int]
-_MARKERS = {"stable": ("o", True), "unstable": ("x", True), "undetermined": ("o", False)}
 
 
 def stability_curves(points: Any, ax: Axes | None = None) -> Axes:
@@ -105,7 +103,7 @@ def _draw_curve(ax: Axes, own: list[Point], colour: str, wider: int) -> None:
     ax.errorbar(
         rates, means, np.nan_to_num(bars), fmt="none", ecolor=colour, elinewidth=1, capsize=2.5
     )
-    for verdict, (marker, filled) in _MARKERS.items():
+    for verdict, (marker, filled) in style.VERDICTS.items():
         chosen = [point.verdict == verdict for point in own]
         if any(chosen):
             ax.plot(
@@ -137,7 +135,7 @@ def _draw_limits(ax: Axes, plans: dict[Plan, Point], colours: dict[Plan, str]) -
             ax.axvline(limit, color=colours[plan], ls=turns, lw=1.2, zorder=4)
         if _theorem1_differs(plans[plan]):
             theorem1 = plans[plan].theorem1_critical_rate_hz
-            ax.axvline(theorem1, color=colours[plan], ls=_DOTS, lw=1.2, zorder=4)
+            ax.axvline(theorem1, color=colours[plan], ls=style.THEOREM1_DOTS, lw=1.2, zorder=4)
 
 
 def _shade_unstable(ax: Axes, plans: dict[Plan, Point], colours: dict[Plan, str]) -> bool:
@@ -201,7 +199,7 @@ def _add_legend(
             differ = True
             text += f", Thm 1: {style.number(point.theorem1_critical_rate_hz)}"
         entries.append(Line2D([], [], color=colours[layers, proposers], lw=2, label=text))
-    for verdict, (marker, filled) in _MARKERS.items():
+    for verdict, (marker, filled) in style.VERDICTS.items():
         if any(point.verdict == verdict for point in found):
             entries.append(
                 Line2D(
@@ -224,7 +222,9 @@ def _add_legend(
         )
     if differ:
         entries.append(
-            Line2D([], [], color=style.MUTED, ls=_DOTS, lw=1.1, label="Theorem 1's limit")
+            Line2D(
+                [], [], color=style.MUTED, ls=style.THEOREM1_DOTS, lw=1.1, label="Theorem 1's limit"
+            )
         )
     if strips:
         entries.append(Patch(color=style.MUTED, alpha=_STRIP_ALPHA, lw=0, label="beyond λ*"))

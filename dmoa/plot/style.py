@@ -35,6 +35,12 @@ _LEGEND_IN = 4.9
 THEORY_DASHES = (0, (4, 2))
 """Theory is dashed in every figure, measurement solid."""
 
+THEOREM1_DOTS = (0, (1, 1.5))
+"""Theorem 1's limit is dotted where it is another than λ*."""
+
+VERDICTS = {"stable": ("o", True), "unstable": ("x", True), "undetermined": ("o", False)}
+"""The marker of each verdict, and whether it is filled."""
+
 
 def axes_for(ax: Axes | None, width_in: float = 6.4, height_in: float = 4.0) -> Axes:
     """Give the axes to draw into: those given, or a new figure's own, with an Agg canvas.

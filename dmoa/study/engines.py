@@ -32,7 +32,7 @@ COLUMNS_TASKS_MAX = 10_000_000
 """Above this many expected tasks, a gigabyte of columns, only totals are kept."""
 
 
-COMPILING = "Compiling the engine: once, half a minute; the next runs find it compiled."
+COMPILING = "Compiling the engine: once, ten seconds or so; the next runs find it compiled."
 
 
 class Choice(NamedTuple):
@@ -155,21 +155,21 @@ def make_ready(choice: Choice, tell: Callable[[str], None] | None) -> None:
     if choice.engine == "compiled":
         from dmoa.sim.compiled import jit  # numba is heavy, and may not be there
 
-        if tell is not None and not jit.is_cached():
+        if tell is not None and not jit.is_cached(totals=choice.totals):
             tell(COMPILING)
-        load_kernel()
+        load_kernel(totals=choice.totals)
 
 
 @cache
-def load_kernel() -> None:
+def load_kernel(*, totals: bool) -> None:
     """Have the kernel in this process: one process of a machine compiles it, others wait for it."""
     from dmoa.sim.compiled import jit, run
 
-    if jit.is_cached():
-        run.compile_now()
+    if jit.is_cached(totals=totals):
+        run.compile_now(totals=totals)
         return
     with _alone(jit.cache_folder()):
-        run.compile_now()
+        run.compile_now(totals=totals)
 
 
 @contextmanager

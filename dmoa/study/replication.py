@@ -95,7 +95,7 @@ def _replicate_compiled(job: Job) -> Outcome:
     """Run one replication by the compiled engine."""
     from dmoa.sim.compiled.run import recorded, summed  # numba is heavy, and may not be there
 
-    load_kernel()
+    load_kernel(totals=job.totals)
     key, room_bytes = run_key(job.seed, job.replication), _room_bytes()
     if job.totals:
         totals, stopped = summed(job.setup, key, room_bytes)

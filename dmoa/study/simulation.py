@@ -43,6 +43,7 @@ def simulate(
     graph: nx.Graph[Any] | None = None,
     engine: str = "auto",
     totals: bool | None = None,
+    best: bool | None = None,
     workers: int | Pool | None = None,
     trace: Path | str | None = None,
     progress: Progress | None = None,
@@ -62,6 +63,8 @@ def simulate(
             worth it. The trace is the same.
         totals: keep only totals of a run, so that memory does not grow with its length; None:
             where the columns would be too large and no trace is asked for.
+        best: whether ``theory`` tells of the best weights; None: up to 10,000 nodes, beyond which
+            they take longer than all else.
         workers: processes to use, or a pool; None: all cores where the work is worth it.
         trace: file for the entries of replication 0; a name that holds ``{replication}`` is
             written for every replication.
@@ -78,7 +81,7 @@ def simulate(
     True
     """
     setup = prepare(scenario, graph)
-    limit = bound(setup, best=len(setup.names) <= BEST_NODES_MAX)
+    limit = bound(setup, best=len(setup.names) <= BEST_NODES_MAX if best is None else best)
     run = setup.scenario.run
     if trace is not None and totals is None:
         totals = False
@@ -181,10 +184,8 @@ def is_large(setup: Setup, engine: str) -> bool:
 def expected_tasks(setup: Setup) -> float:
     """Count the tasks that a simulation will serve, roughly: all replications, no overload."""
     plan, run = setup.scenario.plan, setup.scenario.run
-    per_second = sum(
-        rate * ((min(plan.proposers, len(peers)) + 1) * plan.layers + 1)
-        for rate, peers in zip(setup.arrival_rate_hz, setup.peers, strict=True)
-    )
+    asked = np.minimum(plan.proposers, setup.peers.lengths())
+    per_second = float(np.dot(setup.arrival_rate_hz, (asked + 1) * plan.layers + 1))
     prompts = setup.scenario.arrivals.prompts or len(setup.recorded)
     span_s = setup.horizon_s
     if prompts:

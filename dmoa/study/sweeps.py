@@ -228,7 +228,10 @@ def run_point(task: Task, workers: int | Pool = 1) -> Outcome:
     scenario = with_values(task.scenario, task.point.values)
     _check_files(_names(scenario, task.graph), task.files)
     try:
-        result = simulate(scenario, graph=task.graph, engine=task.engine, workers=workers)
+        # A row has no place for the best weights, which would take longer than a short point.
+        result = simulate(
+            scenario, graph=task.graph, engine=task.engine, workers=workers, best=False
+        )
     except (InvariantError, PoolError):
         raise
     except DmoaError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from dmoa.trace.meter import (
     ANSWERED,
@@ -210,14 +210,17 @@ def _integral(track: Track, count: Count, grid: Floats, node: int | None) -> Flo
     return whole if node is not None else whole / len(track.names)
 
 
-def prompt_rows(track: Track) -> Ints:
-    """Find for each task the row of its prompt."""
+def prompt_rows(track: Track, chosen: NDArray[np.bool_] | None = None) -> Ints:
+    """Find for each task, or each of those that are chosen, the row of its prompt."""
     prompts, tasks = track.prompts, track.tasks
     numbers = np.unique(prompts.number)
     n = len(track.names)
     keys = np.searchsorted(numbers, prompts.number) * n + prompts.origin
     order = np.argsort(keys)
-    wanted = np.searchsorted(numbers, tasks.prompt) * n + tasks.origin
+    number, origin = tasks.prompt, tasks.origin
+    if chosen is not None:
+        number, origin = number[chosen], origin[chosen]
+    wanted = np.searchsorted(numbers, number) * n + origin
     return order[np.searchsorted(keys, wanted, sorter=order)]
 
 

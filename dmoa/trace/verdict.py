@@ -230,7 +230,7 @@ def _ramp_s(track: Track) -> float:
         return 0.0
     service_s = float((tasks.ended_s - tasks.started_s)[served].mean())
     first = tasks.stage == 0
-    sent_s = prompts.arrived_s[prompt_rows(track)][first]
+    sent_s = prompts.arrived_s[prompt_rows(track, first)]
     link_s = float((tasks.queued_s[first] - sent_s).max(initial=0.0))
     return (service_s + 2 * link_s) * (int(tasks.stage.max()) + 1)
 

@@ -72,6 +72,8 @@ CASES = [
     ("sweep ring --grid plan.layers=0,1 --store note.txt", "is not an SQLite file"),
     ("sweep ring --grid plan.layers=0,1 --figure curve.pdf", ".png or .svg"),
     ("plot stability missing.db", "there is no such file"),
+    ("plot phase missing.db", "there is no such file"),
+    ("plot phase note.txt", "is not an SQLite file"),
     ("plot queue missing.dmoa", "missing.dmoa: cannot be read"),
     ("plot queue note.txt", "is no header of a dmoa trace"),
     ("plot timeline note.txt --prompt 3", "is no prompt such as 3:17"),

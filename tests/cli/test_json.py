@@ -120,7 +120,7 @@ def test_topology_show(answer: Answer) -> None:
 
 def test_topology_show_of_a_directed_overlay_in_parts(answer: Answer, workdir: Path) -> None:
     nodes = [{"id": name} for name in "abcde"]
-    ends = ["ab", "bc", "ca", "de"]
+    ends = [("a", "b"), ("b", "c"), ("c", "a"), ("d", "e")]
     edges = [{"source": one, "target": other} for one, other in ends]
     text = json.dumps({"directed": True, "nodes": nodes, "edges": edges})
     (workdir / "mine.json").write_text(text, "utf-8")

@@ -106,13 +106,15 @@ def test_drawn_scenarios(drawn: dict[str, Any]) -> None:
     assert_same(*both(setup))
 
 
-def test_the_kernel_is_compiled_once() -> None:
+def test_the_kernel_is_compiled_once_for_columns_and_once_for_totals() -> None:
     from dmoa.sim.compiled.loop import run
 
-    for name in ("ring", "slots that share a processor", "delay", "burst"):
-        simulate(kind(name), engine="compiled", workers=1)
+    for name in ("ring", "slots that share a processor", "delay"):
+        for totals in (False, True):
+            simulate(kind(name), engine="compiled", workers=1, totals=totals)
+    simulate(kind("burst"), engine="compiled", workers=1)
     dispatcher: Any = run
-    assert len(dispatcher.signatures) == 1
+    assert len(dispatcher.signatures) == 2
 
 
 def test_the_kernel_that_is_not_compiled_does_the_same() -> None:

@@ -29,13 +29,13 @@ def test_the_table_of_the_documentation() -> None:
     nodes, sources, flights, tasks, processors, shares, events = (
         record_bytes(layout.make(view, 2))
         for view in (
-            layout.Nodes,
-            layout.Sources,
-            layout.Flights,
-            layout.Tasks,
-            layout.Processors,
-            layout.Shares,
-            layout.Events,
+            layout.Node,
+            layout.Source,
+            layout.Flight,
+            layout.Task,
+            layout.Processor,
+            layout.Share,
+            layout.Event,
         )
     )
     said = [
@@ -57,9 +57,9 @@ def test_totals_take_no_more_for_a_longer_run() -> None:
     setup = prepare(load("ring"))
     sizes = []
     for horizon_s in (500.0, 20_000.0):
-        run = Run(setup, run_key(1, 0), records=False, sink=None)
+        run = Run(setup, run_key(1, 0))
         run.advance(horizon_s)
-        arrays: list[Any] = [*run._state, *run._log, *run._fixed]
+        arrays: list[Any] = [*run._state, *run._fixed]
         sizes.append(sum(array.nbytes for array in arrays if isinstance(array, np.ndarray)))
     assert sizes[0] == sizes[1]
 

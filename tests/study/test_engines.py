@@ -159,8 +159,8 @@ def test_the_user_hears_of_the_compilation_once(monkeypatch: pytest.MonkeyPatch)
 
     told: list[str] = []
     made = load("ring", {"run.horizon_s": 50.0, "run.replications": 1})
-    monkeypatch.setattr(jit, "is_cached", lambda: False)
+    monkeypatch.setattr(jit, "is_cached", lambda **_: False)
     simulate(made, engine="compiled", tell=told.append)
-    monkeypatch.setattr(jit, "is_cached", lambda: True)
+    monkeypatch.setattr(jit, "is_cached", lambda **_: True)
     simulate(made, engine="compiled", tell=told.append)
     assert told == [engines.COMPILING]

@@ -36,6 +36,12 @@ def short(**values: object) -> SimulationResult:
 # --- the result -----------------------------------------------------------------------------
 
 
+def test_the_best_weights_are_told_unless_nobody_asks():
+    made = scenario("ring", **{"run.horizon_s": 20, "run.replications": 1})
+    assert simulate(made).theory.best_critical_rate_hz == pytest.approx(0.25)
+    assert simulate(made, best=False).theory.best_critical_rate_hz is None
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_the_json_object_has_every_key_and_nothing_that_json_cannot_hold(name: str):
     result = run(kind(name))

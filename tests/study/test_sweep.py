@@ -13,7 +13,7 @@ import pytest
 from dmoa.errors import DmoaError, InvariantError, ScenarioError
 from dmoa.plot import stability_curves
 from dmoa.scenario import load, with_values
-from dmoa.study import sweeps
+from dmoa.study import bounds, sweeps
 from dmoa.study.simulation import simulate
 from dmoa.study.store import Outcome, Point, read_store
 from dmoa.study.sweeps import Task, run_point, sweep
@@ -65,6 +65,14 @@ def test_a_row_is_what_simulate_says_of_the_point(store):
     for measure, estimate in alone.summary.items():
         found = [row[f"{measure}_{part}"] for part in ("mean", "low", "high")]
         assert found == [estimate.mean, estimate.low, estimate.high]
+
+
+def test_no_point_waits_for_best_weights_that_no_row_tells(store, monkeypatch):
+    def solve(setup):
+        raise AssertionError(setup)
+
+    monkeypatch.setattr(bounds, "best_chances", solve)
+    assert sweep(RING, GRID, store=store, workers=1).finished == 4
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ problem", CACM 31 (1988). The order is total, so the length of a day changes the
 
 from __future__ import annotations
 
-import numpy as np
-
 from dmoa.sim.compiled.jit import apart, inlined
 from dmoa.sim.compiled.layout import (
     DAY,
@@ -15,11 +13,13 @@ from dmoa.sim.compiled.layout import (
     EVENTS,
     PENDING,
     SERIAL,
+    TUNE_AT,
     TUNED_AT,
     TUNED_S,
-    Events,
+    Event,
     Floats,
     Ints,
+    Table,
 )
 
 EVENTS_PER_DAY = 1.0
@@ -30,121 +30,138 @@ TUNED_FIRST = 1024
 
 
 @inlined
-def precedes(events: Events, one: int, other: int) -> bool:
+def precedes(one: Event, other: Event) -> bool:
     """Say whether an event happens before another."""
-    if events.time_s[one] != events.time_s[other]:
-        return events.time_s[one] < events.time_s[other]
-    if events.order[one] != events.order[other]:
-        return events.order[one] < events.order[other]
-    return events.serial[one] < events.serial[other]
+    if one.time_s != other.time_s:
+        return one.time_s < other.time_s
+    if one.kind != other.kind:
+        return one.kind < other.kind
+    if one.node != other.node:
+        return one.node < other.node
+    return one.serial < other.serial
 
 
 @inlined
-def insert(events: Events, days: Ints, event: int, days_per_s: float) -> None:
+def day_of(event: Event, days_per_s: float) -> int:
+    """Say on which day an event happens, counted from the start."""
+    return int(event.time_s * days_per_s)
+
+
+@inlined
+def insert(events: Table[Event], days: Ints, event: int, days_per_s: float) -> None:
     """Put an event on its day's list."""
-    day = np.int64(events.time_s[event] * days_per_s)
-    events.day[event] = day
-    place = day & (len(days) - 1)
+    this = events[event]
+    place = day_of(this, days_per_s) & (len(days) - 1)
     following = days[place]
-    if following < 0 or precedes(events, event, following):
-        events.next[event] = following
+    if following < 0 or precedes(this, events[following]):
+        this.next = following
         days[place] = event
         return
     before = following
-    following = events.next[before]
-    while following >= 0 and precedes(events, following, event):
+    following = events[before].next
+    while following >= 0 and precedes(events[following], this):
         before = following
-        following = events.next[before]
-    events.next[event] = following
-    events.next[before] = event
+        following = events[before].next
+    this.next = following
+    events[before].next = event
 
 
 @inlined
 def schedule(
-    events: Events, days: Ints, numbers: Ints, times_s: Floats, event: int, order: int, at_s: float
-) -> None:
+    events: Table[Event], days: Ints, numbers: Ints, times_s: Floats,
+    event: int, kind: int, node: int, at_s: float,
+) -> None:  # fmt: skip
     """Let an event happen at a time, not before the last one that happened."""
-    events.time_s[event] = at_s
-    events.order[event] = order
-    events.serial[event] = numbers[SERIAL]
+    this = events[event]
+    this.time_s = at_s
+    this.kind = kind
+    this.node = node
+    this.serial = numbers[SERIAL]
     numbers[SERIAL] += 1
     numbers[PENDING] += 1
     insert(events, days, event, times_s[DAYS_PER_S])
 
 
 @apart
-def cancel(events: Events, days: Ints, numbers: Ints, event: int) -> None:
+def cancel(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats, event: int) -> None:
     """Take out an event that was scheduled."""
-    place = events.day[event] & (len(days) - 1)
+    place = day_of(events[event], times_s[DAYS_PER_S]) & (len(days) - 1)
     if days[place] == event:
-        days[place] = events.next[event]
+        days[place] = events[event].next
     else:
         before = days[place]
-        while events.next[before] != event:
-            before = events.next[before]
-        events.next[before] = events.next[event]
+        while events[before].next != event:
+            before = events[before].next
+        events[before].next = events[event].next
     numbers[PENDING] -= 1
 
 
 @inlined
-def first(events: Events, days: Ints, numbers: Ints) -> int:
+def first(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats) -> int:
     """Find the next event; there has to be one. It stays where it is."""
-    mask = len(days) - 1
+    mask, days_per_s = len(days) - 1, times_s[DAYS_PER_S]
     day = numbers[DAY]
-    looked = 0
+    until = day + mask
     while True:
         event = days[day & mask]
-        if event >= 0 and events.day[event] == day:
+        if event >= 0 and day_of(events[event], days_per_s) == day:
             numbers[DAY] = day
             return event
         day += 1
-        looked += 1
-        if looked > mask:  # nothing for a year: find the next day on which there is something
-            looked = 0
-            day = np.int64(2**62)
-            for place in range(mask + 1):
-                if days[place] >= 0:
-                    day = min(day, events.day[days[place]])
+        if day > until:  # nothing for a year
+            day = next_day(events, days, days_per_s)
+            until = day + mask
+
+
+@apart
+def next_day(events: Table[Event], days: Ints, days_per_s: float) -> int:
+    """Find the next day on which there is something, however far."""
+    day = 2**62
+    for place in range(len(days)):
+        if days[place] >= 0:
+            day = min(day, day_of(events[days[place]], days_per_s))
+    return day
 
 
 @inlined
-def take(events: Events, days: Ints, numbers: Ints, event: int) -> None:
+def take(events: Table[Event], days: Ints, numbers: Ints, event: int) -> None:
     """Take out the next event, as `first` found it."""
-    days[events.day[event] & (len(days) - 1)] = events.next[event]
+    days[numbers[DAY] & (len(days) - 1)] = events[event].next
     numbers[PENDING] -= 1
 
 
 @apart
-def retune(events: Events, days: Ints, numbers: Ints, times_s: Floats, now_s: float) -> None:
+def retune(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats, now_s: float) -> None:
     """Make days as long as events are apart, and sort all events into them."""
     passed = numbers[EVENTS] - numbers[TUNED_AT]
-    if passed < max(TUNED_FIRST, numbers[TUNED_AT]):
-        return
     if now_s > times_s[TUNED_S]:
         rebuild(
             events, days, numbers, times_s, passed / (now_s - times_s[TUNED_S]) / EVENTS_PER_DAY
         )
     numbers[TUNED_AT] = numbers[EVENTS]
+    numbers[TUNE_AT] = 2 * numbers[EVENTS]
     times_s[TUNED_S] = now_s
 
 
 @apart
-def rebuild(events: Events, days: Ints, numbers: Ints, times_s: Floats, days_per_s: float) -> None:
+def rebuild(
+    events: Table[Event], days: Ints, numbers: Ints, times_s: Floats, days_per_s: float
+) -> None:
     """Sort all events into days of another length."""
     every = -1
     for place in range(len(days)):
         event = days[place]
         while event >= 0:
-            following = events.next[event]
-            events.next[event] = every
+            following = events[event].next
+            events[event].next = every
             every = event
             event = following
         days[place] = -1
     times_s[DAYS_PER_S] = days_per_s
-    least = np.int64(2**62)
+    least = 2**62
     while every >= 0:
-        following = events.next[every]
+        following = events[every].next
         insert(events, days, every, days_per_s)
-        least = min(least, events.day[every])
+        least = min(least, day_of(events[every], days_per_s))
         every = following
     numbers[DAY] = least

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from math import nan
 
-from dmoa.sim.compiled.jit import pasted
-from dmoa.sim.compiled.layout import LINKS, PROMPTS, STEPS, TASKS, Fixed, Log, State
+from dmoa.sim.compiled.jit import inlined
+from dmoa.sim.compiled.layout import LINKS, PROMPTS, STEPS, TASKS, Flight, Log, Node, State, Task
 from dmoa.trace.meter import ANSWERED, UNFINISHED
 
 
-@pasted
-def add_step(state: State, log: Log, node: int, now_s: float) -> None:
+@inlined
+def add_step(state: State, log: Log, me: Node, node: int, now_s: float) -> None:
     """Record a node's counts after a step."""
-    row, nodes = state.numbers[STEPS], state.nodes
+    row = state.numbers[STEPS]
     log.steps_s[row] = now_s
     log.steps[0, row] = node
-    log.steps[1, row] = nodes.waiting[node]
-    log.steps[2, row] = nodes.serving[node]
-    log.steps[3, row] = nodes.joining[node]
-    log.steps[4, row] = nodes.unfinished[node]
+    log.steps[1, row] = me.waiting
+    log.steps[2, row] = me.serving
+    log.steps[3, row] = me.joining
+    log.steps[4, row] = me.unfinished
     state.numbers[STEPS] = row + 1
 
 
-@pasted
+@inlined
 def add_prompt(state: State, log: Log, node: int, number: int, now_s: float) -> int:
     """Record that a prompt arrived; give its row."""
     row = state.numbers[PROMPTS]
@@ -35,41 +35,38 @@ def add_prompt(state: State, log: Log, node: int, number: int, now_s: float) -> 
     return row
 
 
-@pasted
+@inlined
 def end_prompt(log: Log, row: int, outcome: int, now_s: float) -> None:
     """Record how a prompt ended."""
     log.prompts[1, row] = outcome
     log.prompts_s[1, row] = now_s
 
 
-@pasted
-def add_task(fixed: Fixed, state: State, log: Log, task: int, now_s: float) -> None:
+@inlined
+def add_task(state: State, log: Log, flight: Flight, task: Task, slot: int, now_s: float) -> None:
     """Record that a task was started."""
-    tasks, flights = state.tasks, state.flights
     row = state.numbers[TASKS]
-    flight = task >> fixed.shift
-    tasks.row[task] = row
-    log.tasks[0, row] = tasks.server[task]
-    log.tasks[1, row] = flights.origin[flight]
-    log.tasks[2, row] = flights.stage[flight]
-    log.tasks[3, row] = task - (flight << fixed.shift)
+    task.row = row
+    log.tasks[0, row] = task.server
+    log.tasks[1, row] = flight.origin
+    log.tasks[2, row] = flight.stage
+    log.tasks[3, row] = slot
     log.tasks[4, row] = UNFINISHED
-    log.task_numbers[row] = flights.number[flight]
-    log.tasks_s[0, row] = tasks.queued_s[task]
+    log.task_numbers[row] = flight.number
+    log.tasks_s[0, row] = task.queued_s
     log.tasks_s[1, row] = now_s
     log.tasks_s[2, row] = nan
     state.numbers[TASKS] = row + 1
 
 
-@pasted
-def end_task(state: State, log: Log, task: int, now_s: float) -> None:
+@inlined
+def end_task(log: Log, task: Task, now_s: float) -> None:
     """Record that a task was served."""
-    row = state.tasks.row[task]
-    log.tasks[4, row] = ANSWERED
-    log.tasks_s[2, row] = now_s
+    log.tasks[4, task.row] = ANSWERED
+    log.tasks_s[2, task.row] = now_s
 
 
-@pasted
+@inlined
 def add_link(
     state: State, log: Log, sender: int, receiver: int, sent_s: float, now_s: float
 ) -> None:

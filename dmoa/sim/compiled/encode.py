@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmoa.sim.compiled.jit import apart, pasted
-from dmoa.sim.compiled.layout import ACTIONS, BYTES, Bytes, Fixed, Ints, Log, Names, State
+from dmoa.sim.compiled.jit import apart, inlined, pasted
+from dmoa.sim.compiled.layout import ACTIONS, BYTES, Bytes, Fixed, Ints, Log, Names, Node, State
 from dmoa.sim.compiled.steps import (
     ACCEPT,
     ANSWER,
@@ -43,7 +43,7 @@ _ANSWER, _REFUSE = _tag(3, "answer"), _tag(4, "refuse")
 _FULL, _NO_TEXT = _text("queue full"), _text("")
 
 
-@apart
+@inlined
 def put(buffer: Bytes, at: int, what: Bytes) -> int:
     """Write bytes; give the place behind them."""
     for place in range(len(what)):
@@ -51,14 +51,14 @@ def put(buffer: Bytes, at: int, what: Bytes) -> int:
     return at + len(what)
 
 
-@apart
+@inlined
 def put_byte(buffer: Bytes, at: int, value: int) -> int:
     """Write a byte."""
     buffer[at] = value
     return at + 1
 
 
-@apart
+@inlined
 def put_big_endian(buffer: Bytes, at: int, value: np.uint64, size: int) -> int:
     """Write the last bytes of a number, the highest first."""
     for place in range(size):
@@ -81,7 +81,7 @@ def put_int(buffer: Bytes, at: int, value: int) -> int:
     return put_big_endian(buffer, put_byte(buffer, at, 0xCF), np.uint64(value), 8)
 
 
-@apart
+@inlined
 def put_float(buffer: Bytes, at: int, bits: np.uint64) -> int:
     """Write a float, given its bits."""
     return put_big_endian(buffer, put_byte(buffer, at, _FLOAT), bits, 8)
@@ -170,30 +170,30 @@ def put_of_prompt(buffer: Bytes, at: int, action: int, number: int, value: int) 
 
 @pasted
 def put_of_task(
-    fixed: Fixed, state: State, log: Log, at: int, action: int, task: int, value: int
+    fixed: Fixed, state: State, log: Log, at: int, action: int, about: int, value: int
 ) -> int:
     """Write an action about a task."""
-    flights, tasks, names, buffer = state.flights, state.tasks, fixed.names, log.bytes
-    flight = task >> fixed.shift
-    slot = task - (flight << fixed.shift)
-    origin, number, stage = flights.origin[flight], flights.number[flight], flights.stage[flight]
+    of = about >> fixed.shift
+    flight, task, names, buffer = state.flights[of], state.tasks[about], fixed.names, log.bytes
+    slot = about - (of << fixed.shift)
+    origin, number, stage = flight.origin, flight.number, flight.stage
     if action == START:
         at = put_id(buffer, put(buffer, at, _START), names, origin, number, stage, slot)
-        at = put_content(buffer, at, flights.content_tokens[flight])
-        log.value[0] = tasks.queued_s[task]
+        at = put_content(buffer, at, flight.content_tokens)
+        log.value[0] = task.queued_s
         return put_byte(buffer, put_float(buffer, at, log.bits[0]), _NIL)
-    kind, to, tokens = TASK, tasks.server[task], flights.content_tokens[flight]
+    kind, to, tokens = TASK, task.server, flight.content_tokens
     if action != SEND_TASK:
         kind = RESPONSE if action == SEND_RESPONSE else REFUSAL
-        to, tokens = origin, tasks.tokens[task]
+        to, tokens = origin, task.tokens
     at = put_name(buffer, put(buffer, at, _SEND), names, to)
     return put_message(buffer, at, names, kind, origin, number, stage, slot, tokens, value)
 
 
 @pasted
-def add_entry(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -> None:
+def add_entry(fixed: Fixed, state: State, log: Log, me: Node, node: int, now_s: float) -> None:
     """Write the present step as an entry of the trace."""
-    nodes, count, buffer = state.nodes, state.numbers[ACTIONS], log.bytes
+    count, buffer = state.numbers[ACTIONS], log.bytes
     log.value[0] = now_s
     at = put_float(buffer, put_byte(buffer, state.numbers[BYTES], 0x98), log.bits[0])
     at = put_heard(buffer, put_int(buffer, at, node), fixed.names, log.heard)
@@ -209,8 +209,8 @@ def add_entry(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -> 
             at = put_of_prompt(buffer, at, action, subject, value)
         else:
             at = put_of_task(fixed, state, log, at, action, subject, value)
-    at = put_int(buffer, put_int(buffer, at, nodes.waiting[node]), nodes.serving[node])
-    at = put_int(buffer, put_int(buffer, at, nodes.joining[node]), nodes.unfinished[node])
+    at = put_int(buffer, put_int(buffer, at, me.waiting), me.serving)
+    at = put_int(buffer, put_int(buffer, at, me.joining), me.unfinished)
     state.numbers[BYTES] = at
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,28 +18,31 @@ import numba
 #: Nothing is allocated within the kernel, so no references are counted: that would be most of it.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 
+#: Python calls the kernel alone. What lets it call a part takes longer to compile than the part.
+_WITHIN: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def inlined(function: Function) -> Function:
     """Compile a part of the kernel into the place where it is used."""
-    compiled: Function = numba.njit(forceinline=True, **_OPTIONS)(function)
+    compiled: Function = numba.njit(forceinline=True, **_WITHIN)(function)
     return compiled
 
 
 def pasted(function: Function) -> Function:
     """Paste a part of the kernel into its one place before anything is compiled.
 
-    What is compiled is optimised again in every function around it, so a part of its own costs time
-    at each level above it.
+    What is inlined is optimised again in every function around it, so the outermost parts, which
+    hold all others, compile faster like this.
     """
-    compiled: Function = numba.njit(inline="always", **_OPTIONS)(function)
+    compiled: Function = numba.njit(inline="always", **_WITHIN)(function)
     return compiled
 
 
 def apart(function: Function) -> Function:
     """Compile a part of the kernel that is not worth being copied to every place of its use."""
-    compiled: Function = numba.njit(**_OPTIONS)(function)
+    compiled: Function = numba.njit(**_WITHIN)(function)
     return compiled
 
 
@@ -68,6 +72,16 @@ def cache_folder() -> Path:
     return Path(given or Path(home) / "dmoa" / "compiled") / version
 
 
-def is_cached() -> bool:
-    """Say whether the kernel of this version was compiled before."""
-    return any(cache_folder().rglob("*.nbi"))
+def is_cached(*, totals: bool) -> bool:
+    """Say whether the kernel of this version was compiled before, for totals or for columns."""
+    return _mark(totals=totals).exists()
+
+
+def note_cached(*, totals: bool) -> None:
+    """Note that the kernel of this version is compiled for totals, or for columns."""
+    with suppress(OSError):  # no folder can be written: it is compiled each time
+        _mark(totals=totals).touch()
+
+
+def _mark(*, totals: bool) -> Path:
+    return cache_folder() / ("totals" if totals else "columns")

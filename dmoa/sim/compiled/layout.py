@@ -7,7 +7,7 @@ kernel and never within.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,153 +20,174 @@ Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 
 
-View = TypeVar("View", bound="Records")
+Row_co = TypeVar("Row_co", bound="Row", covariant=True)
+
+# What a field of a record is; its width in memory.
+Small = int  # 32 bits
+Big = int  # 64 bits
+Number = float
+Key = np.uint64
+_KINDS = {"Small": "i4", "Big": "i8", "Number": "f8", "Key": "u8"}
 
 
-class Records:
-    """An array of records; each field of a record is an array.
+LINE_BYTES = 64
+"""Of a cache: records of that size, or half or twice, lie in as few lines as possible."""
 
-    The classes below say which fields there are. What they stand for is numpy's `recarray`, which
-    the compiler knows: an array for each field would be passed from function to function in so many
-    words that compiling takes minutes.
+
+class Row:
+    """A record of a table."""
+
+
+class Table(Protocol[Row_co]):
+    """An array of records: a place gives a record, a name that field of all records.
+
+    What it stands for is numpy's `recarray`, which the compiler knows: an array for each field
+    would be passed from function to function in so many words that compiling takes minutes.
     """
 
+    def __len__(self) -> int: ...
 
-class Nodes(Records):
-    """What a node is and how it stands, (n,) each.
+    @overload
+    def __getitem__(self, place: int) -> Row_co: ...
+
+    @overload
+    def __getitem__(self, place: str) -> NDArray[Any]: ...
+
+
+class Node(Row):
+    """What a node is and how it stands.
 
     ``places`` is -1 without a bound. ``first`` and ``last`` are the ends of its queue, a list of
     tasks. ``seen_s`` is when it was last looked at, up to which the ``_s`` after it are integrals.
     """
 
-    waiting: Ints
-    serving: Ints
-    joining: Ints
-    unfinished: Ints
-    slots: Ints
-    places: Ints
-    foreign: Ints
-    reserved: Ints
-    first: Ints
-    last: Ints
-    degree: Ints
-    plan_tasks: Ints
-    offset: Ints
-    service_key: Keys
-    select_key: Keys
-    scale: Floats
-    seen_s: Floats
-    waiting_s: Floats
-    serving_s: Floats
-    joining_s: Floats
-    unfinished_s: Floats
-    busy_s: Floats
+    waiting: Small
+    serving: Small
+    joining: Small
+    unfinished: Small
+    slots: Small
+    places: Small
+    foreign: Small
+    reserved: Small
+    first: Small
+    last: Small
+    degree: Small
+    plan_tasks: Small
+    offset: Big
+    service_key: Key
+    select_key: Key
+    scale: Number
+    seen_s: Number
+    waiting_s: Number
+    serving_s: Number
+    joining_s: Number
+    unfinished_s: Number
+    busy_s: Number
 
 
-class Sources(Records):
-    """Where the prompts of each node come from, (n,) each.
+class Source(Row):
+    """Where the prompts of a node come from.
 
     ``time_s`` is that of the last one as it was drawn, ``number`` how many there were. The others
     are for on-off sources and for prompts that are listed.
     """
 
-    key: Keys
-    tokens_key: Keys
-    response_key: Keys
-    phase_key: Keys
-    rate_hz: Floats
-    time_s: Floats
-    off_s: Floats
-    on_end_s: Floats
-    number: Ints
-    answered: Ints
-    phase: Ints
-    listed: Ints
-    listed_end: Ints
+    key: Key
+    tokens_key: Key
+    response_key: Key
+    phase_key: Key
+    rate_hz: Number
+    time_s: Number
+    off_s: Number
+    on_end_s: Number
+    number: Big
+    answered: Big
+    phase: Big
+    listed: Big
+    listed_end: Big
 
 
-class Flights(Records):
-    """Prompts in flight; ``next`` is the next free record.
+class Flight(Row):
+    """A prompt in flight; ``next`` is the next free record.
 
     ``content_tokens`` are those that the tasks of the present stage read, ``gathered_tokens`` those
     of the responses so far.
     """
 
-    origin: Ints
-    stage: Ints
-    held: Ints
-    expected: Ints
-    row: Ints
-    next: Ints
-    number: Ints
-    prompt_tokens: Ints
-    gathered_tokens: Ints
-    content_tokens: Ints
-    response_tokens: Ints
-    arrived_s: Floats
+    origin: Small
+    stage: Small
+    held: Small
+    expected: Small
+    row: Small
+    next: Small
+    number: Big
+    prompt_tokens: Big
+    gathered_tokens: Big
+    content_tokens: Big
+    arrived_s: Number
 
 
-class Tasks(Records):
-    """The tasks of prompts in flight: that of slot s of flight f is at f 2^shift + s.
+class Event(Row):
+    """An event to come, of a node or of a task; ``next`` is the one behind it in its list.
 
-    ``message`` is the kind of the message about it that is under way, ``tokens`` the length of its
-    response, ``next`` the task behind it in a queue.
+    First in their table is each node's next prompt, then, where tasks share its processor, what
+    ends there next, and after them one of each task. They happen in the order of time, then of
+    kind, of node and of ``serial``.
     """
 
-    server: Ints
-    message: Ints
-    next: Ints
-    row: Ints
-    tokens: Ints
-    queued_s: Floats
-    started_s: Floats
-    sent_s: Floats
+    time_s: Number
+    serial: Big
+    kind: Small
+    node: Small
+    next: Small
 
 
-class Processors(Records):
-    """The processor of each node, (n,), where its tasks in service share it.
+class Task(Row):
+    """A task of a prompt in flight: that of slot s of flight f is at f 2^shift + s.
+
+    ``message`` is the kind of the message about it that is under way, ``tokens`` the length of its
+    response, ``next`` the task behind it in a queue. ``since_s`` is when it was started, or while a
+    message about it is under way, when that was sent.
+    """
+
+    server: Small
+    message: Small
+    next: Small
+    row: Small
+    tokens: Big
+    queued_s: Number
+    since_s: Number
+
+
+class Processor(Row):
+    """The processor of a node where its tasks in service share it.
 
     ``written_s`` is what a task would have got up to ``since_s`` that always wrote, ``write`` and
     ``read`` are the speeds since. Those that read stand in a list, those that write in another.
     """
 
-    reading: Ints
-    writing: Ints
-    first_reader: Ints
-    last_reader: Ints
-    first_writer: Ints
-    reader: Ints
-    writer_ends: Ints
-    scheduled: Ints
-    changed: Ints
-    written_s: Floats
-    since_s: Floats
-    write: Floats
-    read: Floats
-    ends_s: Floats
+    reading: Small
+    writing: Small
+    first_reader: Small
+    last_reader: Small
+    first_writer: Small
+    reader: Small
+    writer_ends: Small
+    scheduled: Small
+    changed: Small
+    written_s: Number
+    since_s: Number
+    write: Number
+    read: Number
+    ends_s: Number
 
 
-class Shares(Records):
+class Share(Row):
     """What a task in service needs of a shared processor: see `dmoa.sim.compiled.sharing`."""
 
-    left_s: Floats
-    writing_s: Floats
-    ends_s: Floats
-
-
-class Events(Records):
-    """Events to come: of each node, and of each task.
-
-    First each node's next prompt, (n,), then, where tasks share its processor, what ends there
-    next, (n,), and after them one of each task. They happen in the order of time, then of ``order``
-    (kind and node), then of ``serial``.
-    """
-
-    time_s: Floats
-    order: Ints
-    serial: Ints
-    day: Ints
-    next: Ints
+    left_s: Number
+    writing_s: Number
+    ends_s: Number
 
 
 class Names(NamedTuple):
@@ -181,7 +202,8 @@ class Fixed(NamedTuple):
 
     ``shift`` is the logarithm of the tasks that a prompt has room for, ``process`` how prompts
     arrive. ``targets`` are the peers of each node from its ``offset`` on, ``edges`` their inclusion
-    probabilities, which the run first adds up.
+    probabilities, which the run first adds up. ``prompt_tokens`` and ``response_tokens`` are the
+    lengths where all are equal, or -1.
     """
 
     nodes: int
@@ -193,9 +215,9 @@ class Fixed(NamedTuple):
     shares: bool
     weighted: bool
     delayed: bool
-    records: bool
-    encodes: bool
     instruction_tokens: int
+    prompt_tokens: int
+    response_tokens: int
     waiting_max: int
     entry_bytes: int
     horizon_s: float
@@ -224,13 +246,13 @@ class Fixed(NamedTuple):
 class State(NamedTuple):
     """What changes in a run. ``days`` are the heads of the calendar's lists."""
 
-    nodes: Nodes
-    sources: Sources
-    flights: Flights
-    tasks: Tasks
-    processors: Processors
-    shares: Shares
-    events: Events
+    nodes: Table[Node]
+    sources: Table[Source]
+    flights: Table[Flight]
+    tasks: Table[Task]
+    processors: Table[Processor]
+    shares: Table[Share]
+    events: Table[Event]
     days: Ints
     numbers: Ints
     times_s: Floats
@@ -263,41 +285,33 @@ class Log(NamedTuple):
     value: Floats
 
 
+#: Kinds of events at one time, in their order; which is that of `dmoa.sim.driver`.
+ENDS, DELIVERS, ARRIVES = 0, 1, 3
+
+#: How prompts arrive: as in a Poisson process, at equal distances, on and off, or as listed.
+POISSON, REGULAR, ON_OFF, LISTED = range(4)
+
 # Where in `State.numbers` and `State.times_s` each number is.
 (
     FREE, SERIAL, DAY, PENDING, EVENTS, AWAITED, INBOX_HEAD, INBOX_TAIL, STEPS, PROMPTS, TASKS,
-    LINKS, BYTES, ACTIONS, STOPPED_AT, TUNED_AT, CHANGED, ARRIVED, ANSWERED, REFUSED, STARTED,
-    SERVED, NUMBERS,
-) = range(23)  # fmt: skip
+    LINKS, BYTES, ACTIONS, STOPPED_AT, TUNED_AT, TUNE_AT, CHANGED, ARRIVED, ANSWERED, REFUSED,
+    STARTED, SERVED, NUMBERS,
+) = range(24)  # fmt: skip
 LAST_S, DAYS_PER_S, TUNED_S, SOJOURN_S, WAITED_S, SERVICE_S, LINK_S, QUEUED_S, TIMES = range(9)
 
-_SMALL = (
-    "waiting", "serving", "joining", "unfinished", "slots", "places", "foreign", "reserved",
-    "first", "last", "degree", "plan_tasks", "origin", "stage", "held", "expected", "row", "next",
-    "server", "message", "reading", "writing", "first_reader", "last_reader", "first_writer",
-    "reader", "writer_ends", "scheduled", "changed",
-)  # fmt: skip
+
+def make(row: type[Row_co], count: int) -> Table[Row_co]:
+    """Make a table, all 0, whose first record begins a line of the cache."""
+    names = ((name, _KINDS[str(width)]) for name, width in row.__annotations__.items())
+    kind = np.dtype(list(names), align=True)
+    room = np.zeros(count * kind.itemsize + LINE_BYTES, np.uint8)
+    start = -room.ctypes.data % LINE_BYTES
+    made: Any = room[start : start + count * kind.itemsize].view(kind).view(np.recarray)
+    return cast("Table[Row_co]", made)
 
 
-def make(view: type[View], count: int) -> View:
-    """Make an array of records, all 0."""
-    kinds = {"Ints": "i8", "Keys": "u8", "Floats": "f8"}
-    fields = [
-        (name, "i4" if name in _SMALL else kinds[str(kind)])
-        for name, kind in view.__annotations__.items()
-    ]
-    made: Any = np.zeros(count, np.dtype(fields, align=True)).view(np.recarray)
-    return cast("View", made)
-
-
-def grown(old: View, count: int) -> View:
-    """Copy an array of records into a longer one."""
-    before: Any = old
-    made: Any = np.zeros(count, before.dtype).view(np.recarray)
-    made[: len(before)] = before
-    return cast("View", made)
-
-
-def size(records: Records) -> int:
-    """Count the records of an array."""
-    return len(cast("Any", records))
+def grown(old: Table[Row_co], row: type[Row_co], count: int) -> Table[Row_co]:
+    """Copy a table into a longer one."""
+    made: Any = make(row, count)
+    made[: len(old)] = old
+    return cast("Table[Row_co]", made)

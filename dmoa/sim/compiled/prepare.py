@@ -20,10 +20,11 @@ from dmoa.scenario.distributions import (
     Lognormal,
 )
 from dmoa.scenario.station_schema import CHUNK_TOKENS
-from dmoa.sim.compiled import draws, layout, sources
+from dmoa.sim.compiled import draws, layout
+from dmoa.sim.compiled.calendar import TUNED_FIRST
 from dmoa.sim.compiled.draws import Law
 from dmoa.sim.compiled.encode import ENTRY_BYTES, ENTRY_NAMES
-from dmoa.sim.compiled.layout import Fixed, Keys, State
+from dmoa.sim.compiled.layout import Fixed, Keys, Node, Source, State, Table
 
 FLIGHTS_MIN = 256
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -32,11 +33,11 @@ _NOTHING = Law(
     draws.DETERMINISTIC, spread=0.0, power=0.0, boosted=False, d=0.0, c=0.0, values=np.zeros(0)
 )
 _PROCESSES = {
-    "poisson": sources.POISSON,
-    "deterministic": sources.REGULAR,
-    "on-off": sources.ON_OFF,
-    "burst": sources.LISTED,
-    "trace": sources.LISTED,
+    "poisson": layout.POISSON,
+    "deterministic": layout.REGULAR,
+    "on-off": layout.ON_OFF,
+    "burst": layout.LISTED,
+    "trace": layout.LISTED,
 }
 
 
@@ -79,23 +80,23 @@ def law(distribution: Distribution) -> tuple[Law, float]:
     raise TypeError(distribution)
 
 
-def make_nodes(setup: Setup, key: int) -> layout.Nodes:
+def make_nodes(setup: Setup, key: int) -> Table[Node]:
     """Make the nodes as they are in the beginning."""
     count = len(setup.names)
     plan = setup.scenario.plan
-    nodes = layout.make(layout.Nodes, count)
-    nodes.slots[:] = setup.slots
-    nodes.places[:] = [
+    nodes = layout.make(layout.Node, count)
+    nodes["slots"][:] = setup.slots
+    nodes["places"][:] = [
         -1 if queue_max is None else queue_max + slots
         for queue_max, slots in zip(setup.queue_max, setup.slots, strict=True)
     ]
-    nodes.degree[:] = setup.peers.lengths()
-    nodes.offset[:] = setup.peers.offsets[:-1]
-    nodes.plan_tasks[:] = (np.minimum(plan.proposers, nodes.degree) + 1) * plan.layers + 1
-    nodes.service_key[:] = keys(key, "service", count=count)
-    nodes.select_key[:] = keys(key, "select", count=count)
+    nodes["degree"][:] = setup.peers.lengths()
+    nodes["offset"][:] = setup.peers.offsets[:-1]
+    nodes["plan_tasks"][:] = (np.minimum(plan.proposers, nodes["degree"]) + 1) * plan.layers + 1
+    nodes["service_key"][:] = keys(key, "service", count=count)
+    nodes["select_key"][:] = keys(key, "select", count=count)
     if not setup.by_tokens:
-        nodes.scale[:] = _scales(setup)
+        nodes["scale"][:] = _scales(setup)
     return nodes
 
 
@@ -110,32 +111,30 @@ def _scales(setup: Setup) -> list[float]:
     return scales
 
 
-def make_sources(setup: Setup, key: int) -> layout.Sources:
+def make_sources(setup: Setup, key: int) -> Table[Source]:
     """Make the sources of prompts as they are in the beginning."""
     count = len(setup.names)
-    made = layout.make(layout.Sources, count)
-    made.key[:] = keys(key, "arrival", count=count)
-    made.tokens_key[:] = keys(key, "prompt-tokens", count=count)
-    made.response_key[:] = keys(key, "response", count=count)
-    made.phase_key[:] = keys(key, "phase", count=count)
-    made.rate_hz[:] = setup.arrival_rate_hz
+    made = layout.make(layout.Source, count)
+    made["key"][:] = keys(key, "arrival", count=count)
+    made["tokens_key"][:] = keys(key, "prompt-tokens", count=count)
+    made["response_key"][:] = keys(key, "response", count=count)
+    made["phase_key"][:] = keys(key, "phase", count=count)
+    made["rate_hz"][:] = setup.arrival_rate_hz
     return made
 
 
-def make_fixed(
-    setup: Setup, key: int, from_: layout.Sources, *, records: bool, encodes: bool
-) -> Fixed:
+def make_fixed(setup: Setup, key: int, from_: Table[Source], *, records: bool) -> Fixed:
     """Make what does not change in a run."""
     scenario, count = setup.scenario, len(setup.names)
     plan, run = scenario.plan, scenario.run
     process = _PROCESSES[scenario.arrivals.process]
     listed: list[tuple[float, int, int]] = []
-    if process == sources.LISTED:
+    if process == layout.LISTED:
         each = [list(own) for own in arrivals(setup, key)]
         listed = list(chain.from_iterable(each))
         ends = np.cumsum([len(own) for own in each])
-        from_.listed_end[:] = ends
-        from_.listed[1:] = ends[:-1]
+        from_["listed_end"][:] = ends
+        from_["listed"][1:] = ends[:-1]
     if setup.by_tokens:
         service_law = _NOTHING._replace(kind=draws.BY_TOKENS)
         token_times_s = np.array([tuple(setup.token_service(node)) for node in range(count)])
@@ -145,7 +144,7 @@ def make_fixed(
     response_law, response_scale = law(setup.response_length())
     delay_law, delay_scale = law(setup.link_delay())
     delayed = scenario.links.delay_s > 0
-    names = [msgspec.msgpack.encode(name) for name in setup.names] if encodes else []
+    names = [msgspec.msgpack.encode(name) for name in setup.names] if records else []
     speedup = scenario.station.speedup
     return Fixed(
         nodes=count,
@@ -159,9 +158,9 @@ def make_fixed(
         process=process,
         weighted=setup.inclusion is not None,
         delayed=delayed,
-        records=records,
-        encodes=encodes,
         instruction_tokens=plan.instruction_tokens,
+        prompt_tokens=_equal_tokens(setup.prompt_length()),
+        response_tokens=_equal_tokens(setup.response_length()),
         waiting_max=run.queue_length_max,
         entry_bytes=ENTRY_BYTES + ENTRY_NAMES * max(map(len, names), default=0),
         horizon_s=setup.horizon_s,
@@ -189,6 +188,13 @@ def make_fixed(
     )
 
 
+def _equal_tokens(length: Distribution) -> int:
+    """Give the tokens of every text if all are equally long, or -1."""
+    if not isinstance(length, Deterministic):
+        return -1
+    return max(1, round(length.mean))
+
+
 def shift_of(setup: Setup) -> int:
     """Give the logarithm of the tasks that a prompt has room for: a shift instead of divisions."""
     return setup.scenario.plan.proposers.bit_length()
@@ -201,22 +207,23 @@ def make_state(setup: Setup, key: int) -> State:
     numbers = np.zeros(layout.NUMBERS + 1, np.int64)
     numbers[layout.FREE] = -1
     numbers[layout.AWAITED] = -1
+    numbers[layout.TUNE_AT] = TUNED_FIRST
     nodes, from_ = make_nodes(setup, key), make_sources(setup, key)
     days = 1 << max(4, int(2 * count - 1).bit_length())
     times_s = np.zeros(layout.TIMES + 1)
-    total_hz = float(np.sum(from_.rate_hz * (1 + nodes.plan_tasks)))
+    total_hz = float(np.sum(from_["rate_hz"] * (1 + nodes["plan_tasks"])))
     times_s[layout.DAYS_PER_S] = total_hz if total_hz > 0 else 1.0
-    processors = layout.make(layout.Processors, sharing)
-    for ends in (processors.first_reader, processors.first_writer, processors.reader):
+    processors = layout.make(layout.Processor, sharing)
+    for ends in (processors["first_reader"], processors["first_writer"], processors["reader"]):
         ends[:] = -1
     state = State(
         nodes=nodes,
         sources=from_,
-        flights=layout.make(layout.Flights, 0),
-        tasks=layout.make(layout.Tasks, 0),
+        flights=layout.make(layout.Flight, 0),
+        tasks=layout.make(layout.Task, 0),
         processors=processors,
-        shares=layout.make(layout.Shares, 0),
-        events=layout.make(layout.Events, count + sharing),
+        shares=layout.make(layout.Share, 0),
+        events=layout.make(layout.Event, count + sharing),
         days=np.full(days, -1, np.int32),
         numbers=numbers,
         times_s=times_s,
@@ -229,19 +236,19 @@ def make_state(setup: Setup, key: int) -> State:
 
 def grow_flights(state: State, count: int, shift: int) -> State:
     """Make room for ``count`` prompts in flight; the new records are free."""
-    old = layout.size(state.flights)
-    flights = layout.grown(state.flights, count)
-    flights.origin[old:] = -1
-    flights.next[old:] = np.arange(old + 1, count + 1)
-    flights.next[count - 1] = state.numbers[layout.FREE]
+    old = len(state.flights)
+    flights = layout.grown(state.flights, layout.Flight, count)
+    flights["origin"][old:] = -1
+    flights["next"][old:] = np.arange(old + 1, count + 1)
+    flights["next"][count - 1] = state.numbers[layout.FREE]
     state.numbers[layout.FREE] = old
     shares = state.shares
     if len(state.changed):
-        shares = layout.grown(shares, count << shift)
-    others = layout.size(state.nodes) + len(state.changed)
+        shares = layout.grown(shares, layout.Share, count << shift)
+    others = len(state.nodes) + len(state.changed)
     return state._replace(
         flights=flights,
-        tasks=layout.grown(state.tasks, count << shift),
+        tasks=layout.grown(state.tasks, layout.Task, count << shift),
         shares=shares,
-        events=layout.grown(state.events, others + (count << shift)),
+        events=layout.grown(state.events, layout.Event, others + (count << shift)),
     )

@@ -11,25 +11,24 @@ from math import inf
 from dmoa.sim.compiled.calendar import cancel, schedule
 from dmoa.sim.compiled.draws import BY_TOKENS
 from dmoa.sim.compiled.jit import apart
-from dmoa.sim.compiled.layout import CHANGED, Fixed, State
+from dmoa.sim.compiled.layout import CHANGED, ENDS, Fixed, State
 
 
 @apart
 def change(state: State, node: int, now_s: float) -> None:
     """Do a processor's work up to now; its speeds will be fixed anew."""
-    shared = state.processors
-    if not shared.changed[node]:
-        shared.changed[node] = 1
+    shared = state.processors[node]
+    if not shared.changed:
+        shared.changed = 1
         state.changed[state.numbers[CHANGED]] = node
         state.numbers[CHANGED] += 1
-    passed_s = now_s - shared.since_s[node]
+    passed_s = now_s - shared.since_s
     if passed_s > 0:
-        shared.written_s[node] += shared.write[node] * passed_s
-        reader = shared.reader[node]
-        if reader >= 0:
-            left_s = state.shares.left_s[reader] - shared.read[node] * passed_s
-            state.shares.left_s[reader] = max(0.0, left_s)
-        shared.since_s[node] = now_s
+        shared.written_s += shared.write * passed_s
+        if shared.reader >= 0:
+            reader = state.shares[shared.reader]
+            reader.left_s = max(0.0, reader.left_s - shared.read * passed_s)
+        shared.since_s = now_s
 
 
 @apart
@@ -38,7 +37,7 @@ def begin(
 ) -> None:
     """Take a task into service that reads so many tokens, and takes so long alone."""
     change(state, node, now_s)
-    shared, shares, tasks = state.processors, state.shares, state.tasks
+    shared, share, tasks = state.processors[node], state.shares[task], state.tasks
     reading_s = 0.0
     if fixed.service_law.kind == BY_TOKENS:
         reading_s = tokens * fixed.token_times_s[3 * node + 1]
@@ -46,65 +45,65 @@ def begin(
     if reading_s <= 0:
         write(state, node, task, writing_s)
         return
-    shares.left_s[task] = reading_s
-    shares.writing_s[task] = writing_s
-    tasks.next[task] = -1
-    if shared.reading[node] == 0:
-        shared.first_reader[node] = task
+    share.left_s = reading_s
+    share.writing_s = writing_s
+    tasks[task].next = -1
+    if shared.reading == 0:
+        shared.first_reader = task
     else:
-        tasks.next[shared.last_reader[node]] = task
-    shared.last_reader[node] = task
-    shared.reading[node] += 1
+        tasks[shared.last_reader].next = task
+    shared.last_reader = task
+    shared.reading += 1
 
 
 @apart
 def write(state: State, node: int, task: int, writing_s: float) -> None:
     """Let a task write; those that write are in the order in which they will end."""
-    shared, shares, tasks = state.processors, state.shares, state.tasks
-    ends_s = shared.written_s[node] + writing_s
-    shares.ends_s[task] = ends_s
-    shared.writing[node] += 1
-    following, before = shared.first_writer[node], -1
-    while following >= 0 and shares.ends_s[following] <= ends_s:
+    shared, shares, tasks = state.processors[node], state.shares, state.tasks
+    ends_s = shared.written_s + writing_s
+    shares[task].ends_s = ends_s
+    shared.writing += 1
+    following, before = shared.first_writer, -1
+    while following >= 0 and shares[following].ends_s <= ends_s:
         before = following
-        following = tasks.next[before]
-    tasks.next[task] = following
+        following = tasks[before].next
+    tasks[task].next = following
     if before < 0:
-        shared.first_writer[node] = task
+        shared.first_writer = task
     else:
-        tasks.next[before] = task
+        tasks[before].next = task
 
 
 @apart
 def finish(state: State, node: int) -> int:
     """End what `settle` said would end; give the task that was served, or -1 if one was read."""
-    shared, tasks = state.processors, state.tasks
-    change(state, node, shared.ends_s[node])
-    if shared.writer_ends[node]:
-        task = shared.first_writer[node]
-        shared.first_writer[node] = tasks.next[task]
-        shared.writing[node] -= 1
+    shared, tasks = state.processors[node], state.tasks
+    change(state, node, shared.ends_s)
+    if shared.writer_ends:
+        task = shared.first_writer
+        shared.first_writer = tasks[task].next
+        shared.writing -= 1
         return task
-    task = shared.first_reader[node]
-    shared.first_reader[node] = tasks.next[task]
-    shared.reading[node] -= 1
-    write(state, node, task, state.shares.writing_s[task])
+    task = shared.first_reader
+    shared.first_reader = tasks[task].next
+    shared.reading -= 1
+    write(state, node, task, state.shares[task].writing_s)
     return -1
 
 
 @apart
 def fix_speeds(fixed: Fixed, state: State, node: int) -> None:
     """Fix how fast the tasks of a node read and write from now on."""
-    shared = state.processors
-    writing, reads = shared.writing[node], shared.reading[node] > 0
-    shared.reader[node] = shared.first_reader[node] if reads else -1
-    shared.write[node] = 0.0
-    shared.read[node] = 1.0 if reads else 0.0
+    shared = state.processors[node]
+    writing, reads = shared.writing, shared.reading > 0
+    shared.reader = shared.first_reader if reads else -1
+    shared.write = 0.0
+    shared.read = 1.0 if reads else 0.0
     if writing == 0:
         return
     total = fixed.speedup[writing - 1]
     if not reads:
-        shared.write[node] = total / writing
+        shared.write = total / writing
         return
     input_token_s, output_token_s = 0.0, 0.0
     if fixed.service_law.kind == BY_TOKENS:
@@ -112,29 +111,29 @@ def fix_speeds(fixed: Fixed, state: State, node: int) -> None:
         output_token_s = fixed.token_times_s[3 * node + 2]
     chunk_s = fixed.chunk_tokens * input_token_s
     turn_s = output_token_s * writing / total + chunk_s
-    shared.write[node] = output_token_s / turn_s
-    shared.read[node] = chunk_s / turn_s
+    shared.write = output_token_s / turn_s
+    shared.read = chunk_s / turn_s
 
 
 @apart
 def next_end_s(state: State, node: int, now_s: float) -> float:
     """Say when the next task or reading of a node ends."""
-    shared, shares = state.processors, state.shares
-    ends_s, reader = inf, shared.reader[node]
-    if reader >= 0:
-        ends_s = now_s + shares.left_s[reader] / shared.read[node]
-    shared.writer_ends[node] = 0
-    if shared.writing[node] == 0:
-        shared.written_s[node] = 0.0
+    shared, shares = state.processors[node], state.shares
+    ends_s = inf
+    if shared.reader >= 0:
+        ends_s = now_s + shares[shared.reader].left_s / shared.read
+    shared.writer_ends = 0
+    if shared.writing == 0:
+        shared.written_s = 0.0
         return ends_s
-    left_s = shares.ends_s[shared.first_writer[node]] - shared.written_s[node]
+    left_s = shares[shared.first_writer].ends_s - shared.written_s
     writer_ends_s = inf
     if left_s <= 0:
         writer_ends_s = now_s
-    elif shared.write[node] > 0:
-        writer_ends_s = now_s + left_s / shared.write[node]
+    elif shared.write > 0:
+        writer_ends_s = now_s + left_s / shared.write
     if writer_ends_s <= ends_s:
-        shared.writer_ends[node] = 1
+        shared.writer_ends = 1
         return writer_ends_s
     return ends_s
 
@@ -142,19 +141,20 @@ def next_end_s(state: State, node: int, now_s: float) -> float:
 @apart
 def settle(fixed: Fixed, state: State, now_s: float) -> None:
     """Fix all speeds that change now, and schedule what ends next."""
-    numbers, shared = state.numbers, state.processors
+    events, days, numbers, times_s = state.events, state.days, state.numbers, state.times_s
     for place in range(numbers[CHANGED]):
         node = state.changed[place]
-        shared.changed[node] = 0
+        shared = state.processors[node]
+        shared.changed = 0
         event = fixed.nodes + node
-        if shared.scheduled[node]:
-            shared.scheduled[node] = 0
-            cancel(state.events, state.days, numbers, event)
+        if shared.scheduled:
+            shared.scheduled = 0
+            cancel(events, days, numbers, times_s, event)
         fix_speeds(fixed, state, node)
         ends_s = next_end_s(state, node, now_s)
         if ends_s < inf:
-            shared.ends_s[node] = ends_s
-            shared.scheduled[node] = 1
+            shared.ends_s = ends_s
+            shared.scheduled = 1
             at_s = now_s + max(0.0, ends_s - now_s)
-            schedule(state.events, state.days, numbers, state.times_s, event, node, at_s)
+            schedule(events, days, numbers, times_s, event, ENDS, node, at_s)
     numbers[CHANGED] = 0

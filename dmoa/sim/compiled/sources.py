@@ -4,65 +4,67 @@ from __future__ import annotations
 
 from math import log
 
-import numpy as np
-
 from dmoa.sim.compiled.calendar import schedule
 from dmoa.sim.compiled.draws import uniform
 from dmoa.sim.compiled.jit import apart, inlined
-from dmoa.sim.compiled.layout import AWAITED, Fixed, State
-from dmoa.sim.compiled.steps import ARRIVES, KIND_BITS
-
-POISSON, REGULAR, ON_OFF, LISTED = range(4)
+from dmoa.sim.compiled.layout import (
+    ARRIVES,
+    AWAITED,
+    LISTED,
+    POISSON,
+    REGULAR,
+    Fixed,
+    Source,
+    State,
+)
 
 
 @inlined
 def expect(fixed: Fixed, state: State, node: int, now_s: float) -> None:
     """Schedule the next prompt of a node, if there is one."""
-    sources, number = state.sources, state.sources.number[node]
-    key, rate_hz = sources.key[node], sources.rate_hz[node]
+    source = state.sources[node]
+    number, rate_hz = source.number, source.rate_hz
     if fixed.process == LISTED:
-        if sources.listed[node] + number >= sources.listed_end[node]:
+        if source.listed + number >= source.listed_end:
             state.numbers[AWAITED] -= 1
             return
-        time_s = fixed.listed_s[sources.listed[node] + number]
+        time_s = fixed.listed_s[source.listed + number]
     elif rate_hz == 0:
         state.numbers[AWAITED] -= 1
         return
     elif fixed.process == POISSON:
-        time_s = sources.time_s[node] + -log(uniform(key, number)) / rate_hz
-        sources.time_s[node] = time_s
+        time_s = source.time_s + -log(uniform(source.key, number)) / rate_hz
+        source.time_s = time_s
     elif fixed.process == REGULAR:
-        time_s = (uniform(key, 0) + number) / rate_hz
+        time_s = (uniform(source.key, 0) + number) / rate_hz
     else:
-        time_s = on_off(fixed, state, node)
+        time_s = on_off(fixed, source)
     # As the reference engine's kernel computes it, to the last bit.
     at_s = now_s + (time_s - now_s)
-    order = int(np.int64(ARRIVES << KIND_BITS) + node)
-    schedule(state.events, state.days, state.numbers, state.times_s, node, order, at_s)
+    events, days, numbers, times_s = state.events, state.days, state.numbers, state.times_s
+    schedule(events, days, numbers, times_s, node, ARRIVES, node, at_s)
 
 
 @apart
-def phase_length(state: State, node: int) -> float:
+def phase_length(source: Source) -> float:
     """Draw the length of the next phase of an on-off source, its mean being 1."""
-    sources = state.sources
-    sources.phase[node] += 1
-    return -log(uniform(sources.phase_key[node], sources.phase[node]))
+    source.phase += 1
+    return -log(uniform(source.phase_key, source.phase))
 
 
 @apart
-def on_off(fixed: Fixed, state: State, node: int) -> float:
+def on_off(fixed: Fixed, source: Source) -> float:
     """Draw when the next prompt of an on-off source comes."""
-    sources = state.sources
     share = fixed.on_s / (fixed.on_s + fixed.off_s)
-    number = sources.number[node]
+    number = source.number
     if number == 0:
-        if not uniform(sources.phase_key[node], 0) < share:
-            sources.off_s[node] = fixed.off_s * phase_length(state, node)
-        sources.on_end_s[node] = fixed.on_s * phase_length(state, node)
-    rate_hz = sources.rate_hz[node] / share
-    time_s = sources.time_s[node] + -log(uniform(sources.key[node], number)) / rate_hz
-    sources.time_s[node] = time_s
-    while time_s > sources.on_end_s[node]:
-        sources.off_s[node] += fixed.off_s * phase_length(state, node)
-        sources.on_end_s[node] += fixed.on_s * phase_length(state, node)
-    return time_s + sources.off_s[node]
+        if not uniform(source.phase_key, 0) < share:
+            source.off_s = fixed.off_s * phase_length(source)
+        source.on_end_s = fixed.on_s * phase_length(source)
+    rate_hz = source.rate_hz / share
+    time_s = source.time_s + -log(uniform(source.key, number)) / rate_hz
+    source.time_s = time_s
+    while time_s > source.on_end_s:
+        source.off_s += fixed.off_s * phase_length(source)
+        source.on_end_s += fixed.on_s * phase_length(source)
+    return time_s + source.off_s

@@ -6,27 +6,28 @@ deadlines. That both decide the same is what the equality of traces tests.
 
 from __future__ import annotations
 
-import numpy as np
-
+from dmoa.sim.compiled import columns
 from dmoa.sim.compiled.calendar import schedule
 from dmoa.sim.compiled.draws import BY_TOKENS, draw, draw_tokens, task_position, uniform
-from dmoa.sim.compiled.jit import apart, inlined, pasted
+from dmoa.sim.compiled.jit import apart, inlined
 from dmoa.sim.compiled.layout import (
     ACTIONS,
+    DELIVERS,
+    ENDS,
     FREE,
     INBOX_TAIL,
+    LISTED,
     QUEUED_S,
     STARTED,
     WAITED_S,
     Fixed,
+    Flight,
+    Ints,
     Log,
+    Node,
     State,
 )
 from dmoa.sim.compiled.sharing import begin
-
-#: Kinds of events at one time, in their order; times the number of nodes, that of an event.
-ENDS, DELIVERS, ARRIVES = 0, 1, 3
-KIND_BITS = 32
 
 #: What a node hears.
 PROMPT, ENDED, TASK, RESPONSE, REFUSAL = range(5)
@@ -36,9 +37,9 @@ SEND_TASK, SEND_RESPONSE, SEND_REFUSAL, START, ACCEPT, ANSWER, REFUSE = range(7)
 
 
 @inlined
-def note(fixed: Fixed, state: State, log: Log, action: int, subject: int, value: int) -> None:
+def note(state: State, log: Log | None, action: int, subject: int, value: int) -> None:
     """Note what the present step asks for."""
-    if fixed.encodes:
+    if log is not None:
         place = 3 * state.numbers[ACTIONS]
         log.actions[place] = action
         log.actions[place + 1] = subject
@@ -46,71 +47,66 @@ def note(fixed: Fixed, state: State, log: Log, action: int, subject: int, value:
         state.numbers[ACTIONS] += 1
 
 
-@pasted
-def look(state: State, node: int, now_s: float) -> None:
+@inlined
+def look(node: Node, now_s: float) -> None:
     """Bring the integrals of a node's counts up to now."""
-    nodes = state.nodes
-    passed_s = now_s - nodes.seen_s[node]
-    if passed_s > 0:
-        nodes.seen_s[node] = now_s
-        waiting = nodes.waiting[node]
-        nodes.waiting_s[node] += waiting * passed_s
-        nodes.serving_s[node] += nodes.serving[node] * passed_s
-        nodes.joining_s[node] += nodes.joining[node] * passed_s
-        nodes.unfinished_s[node] += nodes.unfinished[node] * passed_s
-        if waiting > 0:
-            nodes.busy_s[node] += passed_s
+    passed_s = now_s - node.seen_s
+    waiting, serving = node.waiting, node.serving
+    joining, unfinished = node.joining, node.unfinished
+    node.seen_s = now_s
+    # Nothing depends on the counts here but what is added: a branch would often be foretold wrong.
+    node.waiting_s += waiting * passed_s
+    node.serving_s += serving * passed_s
+    node.joining_s += joining * passed_s
+    node.unfinished_s += unfinished * passed_s
+    node.busy_s += (waiting > 0) * passed_s
 
 
 @inlined
-def objects(state: State, node: int, places: int) -> bool:
+def objects(node: Node, places: int) -> bool:
     """Say whether so many more places are not promised."""
-    nodes = state.nodes
-    return (
-        nodes.places[node] >= 0
-        and nodes.foreign[node] + nodes.reserved[node] + places > nodes.places[node]
-    )
+    return node.places >= 0 and node.foreign + node.reserved + places > node.places
 
 
 @inlined
-def ahead(state: State, node: int) -> int:
+def ahead(node: Node) -> int:
     """Count the tasks waiting per slot, rounded up."""
-    return -(-state.nodes.waiting[node] // state.nodes.slots[node])
+    return -(-node.waiting // node.slots)
 
 
-@pasted
-def accept(state: State, node: int, number: int, tokens: int, now_s: float) -> int:
+@inlined
+def accept(state: State, me: Node, node: int, number: int, tokens: int, now_s: float) -> int:
     """Take in a prompt of a node's own."""
-    nodes, flights = state.nodes, state.flights
-    flight = state.numbers[FREE]
-    state.numbers[FREE] = flights.next[flight]
-    nodes.reserved[node] += nodes.plan_tasks[node]
-    nodes.unfinished[node] += 1
-    flights.origin[flight] = node
-    flights.number[flight] = number
-    flights.prompt_tokens[flight] = tokens
-    flights.arrived_s[flight] = now_s
-    return flight
+    taken = state.numbers[FREE]
+    flight = state.flights[taken]
+    state.numbers[FREE] = flight.next
+    me.reserved += me.plan_tasks
+    me.unfinished += 1
+    flight.origin = node
+    flight.number = number
+    flight.prompt_tokens = tokens
+    flight.arrived_s = now_s
+    return taken
 
 
-@pasted
-def choose(fixed: Fixed, state: State, node: int, position: int) -> int:
+@inlined
+def choose(fixed: Fixed, state: State, me: Node, position: int) -> int:
     """Choose peers, as `dmoa.core.selection` does; give their number."""
-    nodes, targets, picked = state.nodes, fixed.targets, state.picked
-    count, degree, offset = fixed.proposers, nodes.degree[node], nodes.offset[node]
+    targets, picked = fixed.targets, state.picked
+    count, degree, offset = fixed.proposers, me.degree, me.offset
     if count >= degree:
         for place in range(degree):
             picked[place] = targets[offset + place]
         return degree
-    key = nodes.select_key[node]
+    key = me.select_key
     if fixed.weighted:
-        choose_weighted(fixed, state, node, uniform(key, position))
+        choose_weighted(fixed, picked, offset, degree, uniform(key, position))
     elif count == 1:
-        picked[0] = targets[offset + np.int64(uniform(key, position) * degree)]
+        picked[0] = targets[offset + int(uniform(key, position) * degree)]
     else:
         for place in range(count):
             last = degree - count + place
-            pick = np.int64(uniform(key, position + place) * (last + 1))
+            pick = int(uniform(key, position + place) * (last + 1))
             for earlier in range(place):
                 if picked[earlier] == pick:
                     pick = last
@@ -122,17 +118,15 @@ def choose(fixed: Fixed, state: State, node: int, position: int) -> int:
 
 
 @apart
-def add_up(fixed: Fixed, state: State, node: int) -> None:
+def add_up(fixed: Fixed, node: Node) -> None:
     """Lay the inclusion probabilities of a node's peers end to end."""
-    start, end = state.nodes.offset[node], state.nodes.offset[node] + state.nodes.degree[node]
-    for edge in range(start + 1, end):
+    for edge in range(node.offset + 1, node.offset + node.degree):
         fixed.edges[edge] = fixed.edges[edge - 1] + fixed.edges[edge]
 
 
 @apart
-def choose_weighted(fixed: Fixed, state: State, node: int, point: float) -> None:
+def choose_weighted(fixed: Fixed, picked: Ints, offset: int, degree: int, point: float) -> None:
     """Choose peers by systematic sampling."""
-    degree, offset = state.nodes.degree[node], state.nodes.offset[node]
     earliest = 0
     for step in range(fixed.proposers):
         low, high = 0, degree
@@ -143,47 +137,47 @@ def choose_weighted(fixed: Fixed, state: State, node: int, point: float) -> None
             else:
                 low = middle + 1
         pick = min(max(low, earliest), degree - fixed.proposers + step)
-        state.picked[step] = fixed.targets[offset + pick]
+        picked[step] = fixed.targets[offset + pick]
         earliest = pick + 1
 
 
-@pasted
+@inlined
 def fork(
-    fixed: Fixed, state: State, log: Log, flight: int, stage: int, tokens: int, now_s: float
-) -> None:
+    fixed: Fixed, state: State, log: Log | None, me: Node, asking: int, stage: int, tokens: int,
+    now_s: float,
+) -> None:  # fmt: skip
     """Begin a stage of a prompt: a task of the node's own, and one for each peer it asks."""
-    flights, tasks = state.flights, state.tasks
-    node = flights.origin[flight]
-    flights.stage[flight] = stage
-    flights.content_tokens[flight] = tokens
-    flights.gathered_tokens[flight] = 0
-    flights.held[flight] = 0
+    flight = state.flights[asking]
+    flight.stage = stage
+    flight.content_tokens = tokens
+    flight.gathered_tokens = 0
+    flight.held = 0
     asked = 0
     if stage < fixed.layers and fixed.proposers > 0:
-        asked = choose(fixed, state, node, task_position(flights.number[flight], stage, 1))
-    flights.expected[flight] = 1 + asked
-    task = flight << fixed.shift
-    enqueue(state, node, task, now_s)
+        asked = choose(fixed, state, me, task_position(flight.number, stage, 1))
+    flight.expected = 1 + asked
+    task = asking << fixed.shift
+    enqueue(state, me, flight.origin, task, now_s)
     for place in range(asked):
-        tasks.server[task + 1 + place] = state.picked[place]
-        send(fixed, state, TASK, flight, task + 1 + place, state.picked[place], now_s)
-        note(fixed, state, log, SEND_TASK, task + 1 + place, 0)
+        state.tasks[task + 1 + place].server = state.picked[place]
+        send(fixed, state, TASK, asking, task + 1 + place, state.picked[place], now_s)
+        note(state, log, SEND_TASK, task + 1 + place, 0)
 
 
 @inlined
-def enqueue(state: State, node: int, task: int, now_s: float) -> None:
+def enqueue(state: State, me: Node, node: int, queued: int, now_s: float) -> None:
     """Put a task at the end of a node's queue."""
-    nodes, tasks = state.nodes, state.tasks
-    tasks.server[task] = node
-    tasks.queued_s[task] = now_s
+    task = state.tasks[queued]
+    task.server = node
+    task.queued_s = now_s
+    task.next = -1
     state.times_s[QUEUED_S] += now_s
-    tasks.next[task] = -1
-    if nodes.waiting[node] == 0:
-        nodes.first[node] = task
+    if me.waiting == 0:
+        me.first = queued
     else:
-        tasks.next[nodes.last[node]] = task
-    nodes.last[node] = task
-    nodes.waiting[node] += 1
+        state.tasks[me.last].next = queued
+    me.last = queued
+    me.waiting += 1
 
 
 @inlined
@@ -191,82 +185,82 @@ def send(
     fixed: Fixed, state: State, kind: int, flight: int, task: int, to: int, now_s: float
 ) -> None:
     """Send a message about a task: it is heard at once, or after the delay of the link."""
-    tasks = state.tasks
-    tasks.message[task] = kind
+    state.tasks[task].message = kind
     if not fixed.delayed:
         state.inbox[state.numbers[INBOX_TAIL]] = task
         state.numbers[INBOX_TAIL] += 1
         return
-    tasks.sent_s[task] = now_s
+    state.tasks[task].since_s = now_s
     send_later(fixed, state, kind, flight, task, to, now_s)
 
 
 @apart
 def send_later(
-    fixed: Fixed, state: State, kind: int, flight: int, task: int, to: int, now_s: float
+    fixed: Fixed, state: State, kind: int, of: int, task: int, to: int, now_s: float
 ) -> None:
     """Let a message be heard after the delay of the link."""
-    flights, origin = state.flights, state.flights.origin[flight]
+    flight = state.flights[of]
+    origin = flight.origin
     key = fixed.task_delay_key[origin] if kind == TASK else fixed.response_delay_key[origin]
-    slot = task - (flight << fixed.shift)
-    position = task_position(flights.number[flight], flights.stage[flight], slot)
+    position = task_position(flight.number, flight.stage, task - (of << fixed.shift))
     at_s = now_s + draw(fixed.delay_law, fixed.delay_scale, key, position)
-    order = int(np.int64(DELIVERS << KIND_BITS) + to)
-    event = fixed.first_task_event + task
-    schedule(state.events, state.days, state.numbers, state.times_s, event, order, at_s)
+    events, days, numbers, times_s = state.events, state.days, state.numbers, state.times_s
+    schedule(events, days, numbers, times_s, fixed.first_task_event + task, DELIVERS, to, at_s)
 
 
-@pasted
-def respond_tokens(fixed: Fixed, state: State, flight: int, slot: int) -> int:
+@inlined
+def respond_tokens(fixed: Fixed, state: State, flight: Flight, position: int) -> int:
     """Say how long the response to a task will be."""
-    flights = state.flights
-    if flights.response_tokens[flight] >= 0:
-        return flights.response_tokens[flight]
-    origin = flights.origin[flight]
-    position = task_position(flights.number[flight], flights.stage[flight], slot)
-    return draw_tokens(
-        fixed.response_law, fixed.response_scale, state.sources.response_key[origin], position
-    )
+    source = state.sources[flight.origin]
+    if fixed.process == LISTED:
+        tokens = fixed.listed_response_tokens[source.listed + flight.number]
+        if tokens >= 0:
+            return tokens
+    if fixed.response_tokens >= 0:
+        return fixed.response_tokens
+    key = source.response_key
+    return draw_tokens(fixed.response_law, fixed.response_scale, key, position)
 
 
-@pasted
-def service_s(fixed: Fixed, state: State, node: int, flight: int, slot: int, tokens: int) -> float:
+@inlined
+def service_s(
+    fixed: Fixed, state: State, me: Node, node: int, flight: Flight, position: int, tokens: int
+) -> float:
     """Say how long a task takes at a node."""
-    flights = state.flights
     if fixed.service_law.kind == BY_TOKENS:
         times_s = fixed.token_times_s
         return (
             times_s[3 * node]
-            + times_s[3 * node + 1] * flights.content_tokens[flight]
+            + times_s[3 * node + 1] * flight.content_tokens
             + times_s[3 * node + 2] * tokens
         )
-    position = task_position(flights.number[flight], flights.stage[flight], slot)
-    key = state.nodes.service_key[flights.origin[flight]]
-    return draw(fixed.service_law, state.nodes.scale[node], key, position)
+    return draw(fixed.service_law, me.scale, state.nodes[flight.origin].service_key, position)
 
 
-@pasted
-def start(fixed: Fixed, state: State, log: Log, node: int, now_s: float) -> int:
-    """Start the next waiting task of a node; give it."""
-    nodes, tasks = state.nodes, state.tasks
-    task = nodes.first[node]
-    nodes.first[node] = tasks.next[task]
-    nodes.waiting[node] -= 1
-    nodes.serving[node] += 1
-    flight = task >> fixed.shift
-    slot = task - (flight << fixed.shift)
-    tokens = respond_tokens(fixed, state, flight, slot)
-    tasks.tokens[task] = tokens
-    tasks.started_s[task] = now_s
+@inlined
+def start(fixed: Fixed, state: State, log: Log | None, me: Node, node: int, now_s: float) -> None:
+    """Start the next waiting task of a node."""
+    started = me.first
+    task = state.tasks[started]
+    me.first = task.next
+    me.waiting -= 1
+    me.serving += 1
+    of = started >> fixed.shift
+    flight, slot = state.flights[of], started - (of << fixed.shift)
+    position = task_position(flight.number, flight.stage, slot)
+    tokens = respond_tokens(fixed, state, flight, position)
+    task.tokens = tokens
+    task.since_s = now_s
     state.numbers[STARTED] += 1
-    state.times_s[QUEUED_S] -= tasks.queued_s[task]
-    state.times_s[WAITED_S] += now_s - tasks.queued_s[task]
-    takes_s = service_s(fixed, state, node, flight, slot, tokens)
+    state.times_s[QUEUED_S] -= task.queued_s
+    state.times_s[WAITED_S] += now_s - task.queued_s
+    takes_s = service_s(fixed, state, me, node, flight, position, tokens)
     if fixed.shares:
-        begin(fixed, state, node, task, state.flights.content_tokens[flight], takes_s, now_s)
+        begin(fixed, state, node, started, flight.content_tokens, takes_s, now_s)
     else:
-        event = fixed.first_task_event + task
-        at_s = now_s + takes_s
-        schedule(state.events, state.days, state.numbers, state.times_s, event, node, at_s)
-    note(fixed, state, log, START, task, 0)
-    return task
+        events, days, numbers, times_s = state.events, state.days, state.numbers, state.times_s
+        event = fixed.first_task_event + started
+        schedule(events, days, numbers, times_s, event, ENDS, node, now_s + takes_s)
+    note(state, log, START, started, 0)
+    if log is not None:
+        columns.add_task(state, log, flight, task, slot, now_s)
