@@ -9,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from _common import Column, Experiment, begin, panels
+from _common import Column, Experiment, begin, panels, share_legend
 
 import dmoa
 from dmoa.plot import style
@@ -23,9 +23,6 @@ MEAN_DEGREE = 2 * pi
 EVENTS, EVENTS_MAX, EVENTS_PER_PROMPT = 5e6, 4e7, 8
 #: The verdict needs a hundred times what a prompt takes alone, 3 s, and a little.
 HORIZON_MIN_S = 320.0
-#: A single queue that is a tenth off its limit is nearly always decided after so long: a run lasts
-#: that long where it takes at most so many times the events.
-DECIDED_S, LONGER_MAX = 5000.0, 5
 #: What an overloaded node gathers must be so many times what a critically loaded one has by chance.
 CLEAR = 2.0
 #: Shares of each limit at which the network is simulated.
@@ -71,8 +68,6 @@ def verdict(setup: Setup, rate_hz: float, limit_hz: float, events: float) -> str
     """Simulate a network at a rate; give the verdict, or a dash where that would take too long."""
     per_second = rate_hz * len(setup.names) * EVENTS_PER_PROMPT
     until_s = max(events / per_second, horizon_s(rate_hz / limit_hz))
-    if per_second * DECIDED_S <= LONGER_MAX * events:
-        until_s = max(until_s, DECIDED_S)
     if per_second * until_s > EVENTS_MAX:
         return "–"
     made = at_rate(setup, rate_hz, until_s)
@@ -112,7 +107,11 @@ def compare(experiment: Experiment, shape: str, nodes: int) -> dict[str, Any]:
 def draw(rows: list[dict[str, Any]]) -> Any:
     """Draw the three limits against the number of nodes, a panel for each shape."""
     figure, axes = panels(1, len(SHAPES), 7.6, 2.8)
-    named = (("theorem1_hz", "Theorem 1"), ("best_hz", "λ*, best weights"), ("uniform_hz", "λ*"))
+    named = (
+        ("theorem1_hz", "Theorem 1"),
+        ("best_hz", "λ*, best weights"),
+        ("uniform_hz", "λ*, uniform"),
+    )
     for ax, shape in zip(axes[0], SHAPES, strict=True):
         own = [row for row in rows if row["shape"] == shape]
         for place, (key, label) in enumerate(named):
@@ -123,7 +122,7 @@ def draw(rows: list[dict[str, Any]]) -> Any:
         ax.set_ylim(1e-4, 0.3)
         style.label(ax, title=shape, x="nodes", y="")
     style.label(axes[0, 0], title=SHAPES[0], x="nodes", y="λ per node (prompts/s)")
-    style.legend_below(axes[0, 1], columns=3)
+    share_legend(figure, axes[0, 0])
     return figure
 
 
