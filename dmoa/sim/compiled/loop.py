@@ -17,7 +17,6 @@ from dmoa.sim.compiled.layout import (
     DELIVERS,
     EVENTS,
     FREE,
-    INBOX_HEAD,
     INBOX_TAIL,
     LAST_S,
     LINK_S,
@@ -215,7 +214,8 @@ def step(
 ) -> None:
     """Let a node hear an event, and do what follows from it there."""
     look(me, now_s)
-    state.numbers[ACTIONS] = 0
+    if log is not None:
+        state.numbers[ACTIONS] = 0
     flight, stage, forks = -1, 0, False
     if kind == PROMPT:
         flight = hear_prompt(fixed, state, log, me, node, now_s)
@@ -288,8 +288,7 @@ def cascade(
     fixed: Fixed, state: State, log: Log | None, heard: int, node: int, task: int, now_s: float
 ) -> bool:
     """Let a node hear something, and others what it sends them without delay."""
-    numbers = state.numbers
-    numbers[INBOX_HEAD] = 0
+    numbers, head = state.numbers, 0
     numbers[INBOX_TAIL] = 0
     state.times_s[LAST_S] = now_s
     while True:
@@ -298,10 +297,10 @@ def cascade(
         if me.waiting >= fixed.waiting_max:
             numbers[STOPPED_AT] = node
             return False
-        if numbers[INBOX_HEAD] == numbers[INBOX_TAIL]:
+        if head == numbers[INBOX_TAIL]:
             return True
-        task = state.inbox[numbers[INBOX_HEAD]]
-        numbers[INBOX_HEAD] += 1
+        task = state.inbox[head]
+        head += 1
         heard = TASK
         node = state.tasks[task].server
         if state.tasks[task].message != TASK:
