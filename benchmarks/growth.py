@@ -122,7 +122,7 @@ def simulated(setup: Setup, events: float) -> dict[str, Any]:
     """Let the queues fill, then take the time of about so many events."""
     from dmoa.sim.compiled.run import Run
 
-    made = Run(setup, 1, records=False, sink=None)
+    made = Run(setup, 1)
     made.advance(FILLING_S)
     before, began_s = made.events, time.process_time()
     until_s = FILLING_S + events / (EVENTS_PER_S * len(setup.names))

@@ -84,7 +84,7 @@ def capacity(
             remedy="use poisson, deterministic or on-off",
         )
     check_engine(engine, setup.scenario)
-    run = partial(simulate, engine=engine, workers=workers, tell=tell)
+    run = partial(simulate, engine=engine, workers=workers, tell=tell, best=False)
     limit = bound(setup, best=False)
     estimate_hz = None
     if limit.utilization is not None:
