@@ -18,11 +18,11 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from _process import in_a_process
 
 from dmoa.scenario import Setup, from_dict, resolve
 from dmoa.study.loads import chances, loads
@@ -77,22 +77,14 @@ def measure(nodes: int, repeats: int) -> dict[str, Any]:
     row: dict[str, Any] = {"nodes": nodes}
     for step in STEPS:
         runs = [
-            in_a_process({"nodes": nodes, "step": step, "events": EVENTS}) for _ in range(repeats)
+            in_a_process(__file__, {"nodes": nodes, "step": step, "events": EVENTS})
+            for _ in range(repeats)
         ]
         for key in ("seconds", "peak_mib"):
             row[f"{step}_{key}"] = statistics.median(one.pop(key) for one in runs)
         row |= runs[0]
     row["event_ns"] = 1e9 * row["run_seconds"] / row["events"]
     return row
-
-
-def in_a_process(asked: dict[str, Any]) -> dict[str, Any]:
-    """Take one step in a process of its own; give what it found."""
-    done = subprocess.run(  # noqa: S603 - this script itself
-        [sys.executable, __file__, "--run", json.dumps(asked)], capture_output=True, check=True
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def run(nodes: int, step: str, events: float) -> dict[str, Any]:

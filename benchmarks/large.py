@@ -15,8 +15,6 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from _process import in_a_process
 
 from dmoa.cli.topology import facts_of
 from dmoa.scenario import from_dict, resolve
@@ -79,22 +78,13 @@ def measure(shape: str, nodes: int, repeats: int, steps: tuple[str, ...]) -> dic
     with TemporaryDirectory() as folder:
         asked = {"shape": shape, "nodes": nodes, "file": f"{folder}/overlay.txt"}
         if "read" in steps:
-            in_a_process({**asked, "step": "write"})
+            in_a_process(__file__, {**asked, "step": "write"})
         for step in steps:
-            runs = [in_a_process({**asked, "step": step}) for _ in range(repeats)]
+            runs = [in_a_process(__file__, {**asked, "step": step}) for _ in range(repeats)]
             for key in ("seconds", "peak_mib"):
                 row[f"{step}_{key}"] = statistics.median(one.pop(key) for one in runs)
             row |= runs[0]
     return row
-
-
-def in_a_process(asked: dict[str, Any]) -> dict[str, Any]:
-    """Take one step in a process of its own; give what it found."""
-    done = subprocess.run(  # noqa: S603 - this script itself
-        [sys.executable, __file__, "--run", json.dumps(asked)], capture_output=True, check=True
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def run(shape: str, nodes: int, step: str, file: str) -> dict[str, Any]:
