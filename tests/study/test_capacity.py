@@ -172,7 +172,8 @@ def test_every_run_is_by_the_engine_that_was_asked_for(monkeypatch: pytest.Monke
     oracle = Oracle(CRITICAL_HZ, CRITICAL_HZ)
     monkeypatch.setattr(capacities, "simulate", oracle)
     capacity(scenario("ring", **{"run.horizon_s": 100}), engine="simpy", tell=print)
-    assert oracle.options == [{"engine": "simpy", "workers": None, "tell": print}] * 3
+    given = {"engine": "simpy", "workers": None, "tell": print, "best": False}
+    assert oracle.options == [given] * 3
 
 
 def test_what_the_engine_does_not_cover_is_refused_before_any_run(monkeypatch: pytest.MonkeyPatch):
