@@ -87,8 +87,10 @@ def _show(setup: Setup, result: CapacityResult) -> None:
 
 
 def _conclusion(result: CapacityResult) -> str:
+    from dmoa.study.capacities import OUT_OF_MEMORY  # the help page does without it
+
     if result.low is None or result.high is None:
-        if any(tried.verdict == "out of memory" for tried in result.verdicts):
+        if any(tried.verdict == OUT_OF_MEMORY for tried in result.verdicts):
             return "The rates tried give no bracket: runs outgrew memory; try a shorter --horizon."
         return "The rates tried give no bracket; a longer --horizon would decide more of them."
     holds = result.low <= result.critical_rate_hz <= result.high

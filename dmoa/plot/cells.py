@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from dmoa.errors import ScenarioError
-from dmoa.plot.points import estimated, number_of
+from dmoa.plot.points import estimated, number_of, records_of
 from dmoa.plot.style import VERDICTS
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def read_cells(points: Any, y: str, panel: str | None, *, relative: bool) -> lis
     >>> read_cells([row], "plan.layers", None, relative=False)[0].mean
     0.3
     """
-    records: Iterable[Mapping[str, Any]]
-    records = list(points.to_dict("records") if hasattr(points, "to_dict") else points)
+    records = records_of(points)
     if not 0 < len(records) <= CELLS_MAX:
         raise ScenarioError(
             f"a phase diagram has 1 to {CELLS_MAX:,} points",

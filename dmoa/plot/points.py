@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite, nan
@@ -44,9 +44,7 @@ def read_points(points: Any) -> list[Point]:
     >>> read_points([row])[0].mean
     0.3
     """
-    records: Iterable[Mapping[str, Any]]
-    records = points.to_dict("records") if hasattr(points, "to_dict") else points
-    found = [_point(position, record) for position, record in enumerate(records)]
+    found = [_point(position, record) for position, record in enumerate(records_of(points))]
     if not 0 < len(found) <= POINTS_MAX:
         raise ScenarioError(
             f"stability curves need 1 to {POINTS_MAX:,} points",
@@ -97,6 +95,15 @@ def _point(position: int, record: Mapping[str, Any]) -> Point:
         critical_rate_hz=number_of(given("critical_rate_hz")),
         theorem1_critical_rate_hz=number_of(given("theorem1_critical_rate_hz")),
     )
+
+
+def records_of(points: Any) -> list[Mapping[str, Any]]:
+    """Give the points as mappings; of a DataFrame its rows.
+
+    >>> records_of([{"verdict": "stable"}])
+    [{'verdict': 'stable'}]
+    """
+    return list(points.to_dict("records") if hasattr(points, "to_dict") else points)
 
 
 def estimated(record: Mapping[str, Any], measure: str) -> tuple[float, float, float]:

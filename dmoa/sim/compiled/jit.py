@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,13 +74,17 @@ def compiled(function: Function) -> Function:
 
 def cache_folder() -> Path:
     """Tell where this version of the kernel is kept, for this processor and these libraries."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(given or Path(home) / "dmoa" / "compiled") / _version()
+
+
+@cache
+def _version() -> str:
     sources = sorted(Path(__file__).parent.glob("*.py"))
     machine = (numba.__version__, sys.implementation.cache_tag, llvm.get_host_cpu_name())
     parts = [*(source.read_bytes() for source in sources), repr(machine).encode()]
-    version = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(given or Path(home) / "dmoa" / "compiled") / version
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def is_cached(*, totals: bool) -> bool:
