@@ -16,7 +16,7 @@ from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 from dmoa.core import Content, Options
-from dmoa.core.augment import Template, augment
+from dmoa.core.augment import Template, augment, beginning
 from dmoa.live.engines import make_engine
 from dmoa.live.engines.spec import EngineSpec
 
@@ -115,8 +115,10 @@ def question(place: int) -> str:
     return f"{letter}{1000 + place}. Tell me a very long story about {subject}, with many details."
 
 
-def lengths(question: str, responses: int, known_tokens: int) -> tuple[int, int]:
-    """Count the tokens of a question, and those that an aggregation has beside its parts.
+def lengths(question: str, responses: int, known_tokens: int) -> dict[str, int]:
+    """Count the tokens of a question and of the aggregation instruction; give them by key.
+
+    The instruction has the marks of the responses too, as they are where all responses are cut.
 
     Args:
         question: As it is asked.
@@ -125,11 +127,19 @@ def lengths(question: str, responses: int, known_tokens: int) -> tuple[int, int]
             reads them once in its life.
     """
     engine = make_engine(EngineSpec(context_tokens=512, threads=1))
+    asked, template = Content(0, question), Template()
     with contextlib.closing(engine):
-        empty, alone = (engine.count_tokens(text, Options()) for text in ("", question))
-        texts = [Content(0, "story")] * responses
-        whole = augment(Content(0, question), texts, Template()).text or ""
-        together = engine.count_tokens(whole, Options())
-    # The template ends every prompt too, and that is read again by each task.
-    ending = empty - known_tokens
-    return alone - known_tokens, together - alone - responses + ending
+
+        def count(text: str | None) -> int:
+            return engine.count_tokens(text or "", Options())
+
+        # What ends the chat template stands after every prompt, and each task reads it again.
+        alone, ending = count(question) - known_tokens, count("") - known_tokens
+        texts = [Content(0, "story", cut=True)] * responses
+        instruction = count(augment(asked, texts, template).text) - known_tokens - alone - responses
+        opening = count(beginning(asked, texts[:0], template).text) - known_tokens - alone
+    return {
+        "tokens.prompt_tokens": alone,
+        "plan.instruction_tokens": instruction + ending,
+        "plan.closing_tokens": instruction + ending - opening,
+    }

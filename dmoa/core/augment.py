@@ -41,19 +41,30 @@ class Template(msgspec.Struct, frozen=True):
     """An aggregation instruction with ``{prompt}`` and ``{responses}``, and its own length.
 
     ``tokens`` counts the instruction alone; the simulator charges it to every augmented prompt.
+    ``closing_tokens`` are those of them that are not known before the last response; None: as many
+    as is their share of the letters.
     """
 
     text: str = INSTRUCTION
     tokens: int = 0
+    closing_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an instruction that would lose the question or the responses."""
+        """Refuse an instruction that would lose a part, or whose end is longer than the whole."""
         places = set(_PLACE.findall(self.text))
         if places != {"prompt", "responses"}:
             raise ScenarioError(
                 "must hold {prompt} and {responses}",
                 path="plan.template",
-                given=self.text,
+                given=self.text[:80],
+                remedy="write both where they belong",
+            )
+        if self.closing_tokens is not None and not 0 <= self.closing_tokens <= self.tokens:
+            raise ScenarioError(
+                f"must be from 0 to {self.tokens}, the length of the whole instruction",
+                path="plan.closing_tokens",
+                given=self.closing_tokens,
+                remedy="count the rest of it too, in plan.instruction_tokens",
             )
 
 
@@ -81,13 +92,15 @@ def beginning(prompt: Content, responses: Sequence[Content], template: Template)
     r"""Give what is known of an augmented prompt while more responses may come, from its start.
 
     It ends where the next response would stand: whatever comes, or if nothing does, the augmented
-    prompt goes on from there. Of the instruction's length it has the share of the letters in it.
+    prompt goes on from there. Of the instruction's length it has all but the closing tokens.
 
     >>> template = Template("{prompt} Merge: {responses} Now!", tokens=13)
     >>> beginning(Content(3, "why?"), [], template)
     Content(tokens=11, text='why? Merge: ', cut=False)
     >>> beginning(Content(3, "why?"), [Content(5, "so")], template).text
     'why? Merge: [1] so'
+    >>> beginning(Content(3), [], Template(tokens=13, closing_tokens=7)).tokens
+    9
     """
     text, tokens, asks = _opening(template)
     if asks:
@@ -104,7 +117,10 @@ def _opening(template: Template) -> tuple[str, int, bool]:
     """Cut a template after its first place of responses; give that, its tokens, if it asks."""
     head, place, _ = template.text.partition("{responses}")
     known, letters = (len(_PLACE.sub("", text)) for text in (head, template.text))
-    tokens = template.tokens * known // letters if letters else 0
+    if template.closing_tokens is not None:
+        tokens = template.tokens - template.closing_tokens
+    else:
+        tokens = template.tokens * known // letters if letters else 0
     return head + place, tokens, "{prompt}" in head
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dmoa.errors import ScenarioError
 from dmoa.scenario.live_checks import check_live
+from dmoa.scenario.recurring import template
 from dmoa.scenario.schema import Plan, Run, Scenario
 from dmoa.scenario.station_schema import Service
 
@@ -68,15 +69,7 @@ def _check_plan(plan: Plan) -> None:
             given=plan.quorum,
             remedy=f"give at most {plan.proposers + 1}",
         )
-    if plan.template is not None:
-        for field in ("{prompt}", "{responses}"):
-            if field not in plan.template:
-                raise ScenarioError(
-                    f"must contain {field}",
-                    path="plan.template",
-                    given=plan.template[:80],
-                    remedy=f"write {field} where it belongs",
-                )
+    template(plan)
 
 
 def _check_service(service: Service) -> None:

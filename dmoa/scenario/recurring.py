@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dmoa.core import Content, Template
-from dmoa.core.augment import beginning
+from dmoa.core.augment import INSTRUCTION, beginning
 from dmoa.scenario.schema import Plan
 
 
@@ -15,9 +15,8 @@ def template(plan: Plan) -> Template:
     >>> template(Plan(instruction_tokens=50)).tokens
     50
     """
-    if plan.template is None:
-        return Template(tokens=plan.instruction_tokens)
-    return Template(plan.template, plan.instruction_tokens)
+    text = INSTRUCTION if plan.template is None else plan.template
+    return Template(text, plan.instruction_tokens, plan.closing_tokens)
 
 
 class Recurring(NamedTuple):

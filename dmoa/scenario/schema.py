@@ -149,6 +149,19 @@ class Plan(Section, frozen=True):
     instruction_tokens: Annotated[
         int, meta("length of the aggregation instruction", "tokens", ge=0, le=10_000_000)
     ] = 60
+    closing_tokens: (
+        Annotated[
+            int,
+            meta(
+                "part of the instruction that cannot be read before the last response: what stands "
+                "after the responses, and their marks; absent: its share of the letters",
+                "tokens",
+                ge=0,
+                le=10_000_000,
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Arrivals(Section, frozen=True):

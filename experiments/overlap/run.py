@@ -156,12 +156,10 @@ def main() -> None:
     count, tokens = experiment.choose(6, 1), experiment.choose(100, 16)
     rounds = experiment.choose(5, 3)
     speed = dmoa("calibrate", "--threads", "1", "--slots", "1", "--repeats", str(rounds), "--force")
-    prompt_tokens, instruction_tokens = lengths(question(0), 3, speed["known_tokens"])
     values = {
         **speed["scenario"],
-        "tokens.prompt_tokens": prompt_tokens,
+        **lengths(question(0), 3, speed["known_tokens"]),
         "tokens.response_tokens": tokens,
-        "plan.instruction_tokens": instruction_tokens,
     }
     common = ("plan.patience=100", "live.context_tokens=2048")
     shape = ("--topology", "complete", "--nodes", "3", "--layers", "1", "--proposers", "2")

@@ -87,6 +87,20 @@ def test_what_is_known_has_its_share_of_the_instruction(text, tokens, known):
     assert beginning(Content(3), [Content(5)], Template(text, tokens)).tokens == known + 5
 
 
+def test_what_closes_an_instruction_is_not_known_before_the_last_response():
+    made = Template("{prompt}1234{responses}", tokens=8, closing_tokens=3)
+    assert beginning(Content(3), [], made).tokens == 3 + 5
+    assert beginning(Content(3), [Content(5)], made).tokens == 3 + 5 + 5
+    assert augment(Content(3), [Content(5)], made).tokens == 3 + 8 + 5
+
+
+@pytest.mark.parametrize("closing", [-1, 9])
+def test_what_closes_an_instruction_is_a_part_of_it(closing):
+    with pytest.raises(ScenarioError, match="must be from 0 to 8") as caught:
+        Template(tokens=8, closing_tokens=closing)
+    assert (caught.value.path, caught.value.given) == ("plan.closing_tokens", closing)
+
+
 def test_nothing_is_known_in_words_where_a_part_has_none():
     assert beginning(Content(3, "q"), [Content(5)], SHORT).text is None
     assert beginning(Content(3), [], SHORT).text is None

@@ -72,6 +72,13 @@ def test_an_aggregation_with_overlap_follows_the_recurrence(speeds):
     assert sojourn_s(network(speeds)) == pytest.approx(blocking_s + write_s)
 
 
+@pytest.mark.parametrize("closing", [0, 10, INSTRUCTION])
+def test_what_stands_after_the_responses_is_read_after_the_last(closing):
+    network_of = network(SPEEDS[0], plan__overlap=True, plan__closing_tokens=closing)
+    # The slower peer ends at 6 s, all but its response has been read by then.
+    assert sojourn_s(network_of) == pytest.approx(6.0 + READ_S * (RESPONSE + closing) + 2.0)
+
+
 def test_with_reuse_the_question_is_not_read_ahead_either():
     speeds = SPEEDS[0]
     # The slower peer ends at 6 s. The origin has read all but its response long before.
