@@ -1,8 +1,8 @@
 /* The two networks with the compiled engine's own method, in C: the same calendar queue (a list for
- * each day, in order of time, kind, node and serial number; the length of a day tuned as the run
- * goes on), the same keyed draws (splitmix64 and the C library's logarithm), the same steps of the
- * same nodes, and the same sums. What the networks do not have is left out: delays, laws other than
- * the exponential, slots that share a processor, bounded queues.
+ * each day, put in the order of time, kind, node and serial number as the day begins; the length of a
+ * day tuned as the run goes on), the same keyed draws (splitmix64 and the C library's logarithm), the
+ * same steps of the same nodes, and the same sums. What the networks do not have is left out: delays,
+ * laws other than the exponential, slots that share a processor, bounded queues.
  *
  *     cc -O3 -march=native -o calendar calendar.c -lm && ./calendar LAYERS NODES HORIZON_S SEED
  *
@@ -27,6 +27,7 @@
 #define INSTRUCTION_TOKENS 60
 #define PROMPTS_PER_NODE 16
 #define PROMPTS_MIN 4096
+#define EVENTS_PER_DAY 1.4
 #define TUNED_FIRST 1024
 #define GOLDEN 0x9E3779B97F4A7C15u
 
@@ -73,7 +74,8 @@ static Flight *flights;
 static Task *tasks;
 static Event *events; /* of each node, then of each task */
 static int32_t *days, *targets;
-static int64_t count, layers, mask, day, serial, pending, happened, tune_at, tuned_at, free_flight;
+static int64_t count, layers, mask, day, sorted = -1, serial, pending, happened, tune_at, tuned_at;
+static int64_t free_flight;
 static int64_t arrived, answered, started, served;
 static int64_t waiting_max = INT32_MAX;
 static double days_per_s, tuned_s, sojourn_s, waited_s, service_s, queued_s;
@@ -110,10 +112,44 @@ INLINE int64_t day_of(const Event *event) { return (int64_t)(event->time_s * day
 
 INLINE void insert(int32_t index) {
     Event *event = &events[index];
-    int32_t *link = &days[day_of(event) & mask];
-    while (*link != NONE && !precedes(event, &events[*link])) link = &events[*link].next;
+    const int64_t place = day_of(event) & mask;
+    int32_t *link = &days[place];
+    if (place == (sorted & mask))
+        while (*link != NONE && !precedes(event, &events[*link])) link = &events[*link].next;
     event->next = *link;
     *link = index;
+}
+
+static __attribute__((noinline)) int32_t in_order(int32_t head) {
+    for (int64_t width = 1;; width *= 2) {
+        int32_t rest = head, tail = NONE, taken;
+        int64_t merges = 0;
+        for (head = NONE; rest != NONE; merges++) {
+            int32_t other = rest;
+            int64_t left = 0, right = width;
+            for (; left < width && other != NONE; left++) other = events[other].next;
+            while (left > 0 || (right > 0 && other != NONE)) {
+                if (left == 0 || (right > 0 && other != NONE &&
+                                  precedes(&events[other], &events[rest]))) {
+                    taken = other;
+                    other = events[other].next;
+                    right--;
+                } else {
+                    taken = rest;
+                    rest = events[rest].next;
+                    left--;
+                }
+                if (tail == NONE)
+                    head = taken;
+                else
+                    events[tail].next = taken;
+                tail = taken;
+            }
+            rest = other;
+        }
+        events[tail].next = NONE;
+        if (merges == 1) return head;
+    }
 }
 
 INLINE void schedule(int32_t index, int kind, int32_t node, double at_s) {
@@ -128,8 +164,13 @@ INLINE void schedule(int32_t index, int kind, int32_t node, double at_s) {
 
 INLINE int32_t earliest(void) {
     for (int64_t at = day;; at++) {
-        const int32_t event = days[at & mask];
-        if (event != NONE && day_of(&events[event]) == at) {
+        int32_t event = days[at & mask];
+        if (event == NONE) continue;
+        if (at != sorted) {
+            sorted = at;
+            if (events[event].next != NONE) event = days[at & mask] = in_order(event);
+        }
+        if (day_of(&events[event]) == at) {
             day = at;
             return event;
         }
@@ -146,8 +187,9 @@ static __attribute__((noinline)) void retune(double now_s) {
         }
         days[place] = NONE;
     }
-    days_per_s = (double)(happened - tuned_at) / (now_s - tuned_s);
+    days_per_s = (double)(happened - tuned_at) / (now_s - tuned_s) / EVENTS_PER_DAY;
     day = INT64_MAX;
+    sorted = -1;
     for (int32_t next; every != NONE; every = next) {
         next = events[every].next;
         insert(every);

@@ -93,6 +93,16 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         "complete",
         {"arrivals.process": "deterministic", "service.distribution": "deterministic"},
     ),
+    "many at once": (
+        "complete",
+        {
+            "overlay.nodes": 40,
+            "plan.proposers": 39,
+            "service.distribution": "deterministic",
+            "links.delay_s": 0.25,
+            "arrivals.arrival_rate_hz": 0.01,
+        },
+    ),
 }
 
 

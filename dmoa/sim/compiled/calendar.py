@@ -1,7 +1,10 @@
-"""The events to come, in a calendar queue: a list for each day of a year, each list in order.
+"""The events to come, in a calendar queue: a list for each day of a year, put in order as it begins.
 
 Brown, "Calendar queues: a fast O(1) priority queue implementation for the simulation event set
-problem", CACM 31 (1988). The order is total, so the length of a day changes the speed alone.
+problem", CACM 31 (1988), keeps all lists in order. Where each holds one or two events, a processor
+foretells badly how far to go in such a list; to put a list in order once is sooner done, and takes
+n log n steps where n events happen at one time. The order is total, so the length of a day changes
+the speed alone.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dmoa.sim.compiled.layout import (
     EVENTS,
     PENDING,
     SERIAL,
+    SORTED,
     TUNE_AT,
     TUNED_AT,
     TUNED_S,
@@ -22,7 +26,7 @@ from dmoa.sim.compiled.layout import (
     Table,
 )
 
-EVENTS_PER_DAY = 1.0
+EVENTS_PER_DAY = 1.4
 """So many events happen in a day, once its length is tuned."""
 
 TUNED_FIRST = 1024
@@ -48,12 +52,12 @@ def day_of(event: Event, days_per_s: float) -> int:
 
 
 @inlined
-def insert(events: Table[Event], days: Ints, event: int, days_per_s: float) -> None:
-    """Put an event on its day's list."""
-    this = events[event]
-    place = day_of(this, days_per_s) & (len(days) - 1)
+def insert(events: Table[Event], days: Ints, numbers: Ints, event: int, day: int) -> None:
+    """Put an event on its day's list: in front, or in its place if that list is in order."""
+    this, mask = events[event], len(days) - 1
+    place = day & mask
     following = days[place]
-    if following < 0 or precedes(this, events[following]):
+    if place != numbers[SORTED] & mask or following < 0 or precedes(this, events[following]):
         this.next = following
         days[place] = event
         return
@@ -66,6 +70,35 @@ def insert(events: Table[Event], days: Ints, event: int, days_per_s: float) -> N
     events[before].next = event
 
 
+@apart
+def in_order(events: Table[Event], head: int) -> int:
+    """Put a list in order, by merging ever longer parts of it; give its new head."""
+    width = 1
+    while True:
+        rest, head, tail, merges = head, -1, -1, 0
+        while rest >= 0:
+            merges += 1
+            other, left, right = rest, 0, width
+            while left < width and other >= 0:
+                other = events[other].next
+                left += 1
+            while left > 0 or (right > 0 and other >= 0):
+                if left == 0 or (right > 0 and other >= 0 and precedes(events[other], events[rest])):
+                    taken, other, right = other, events[other].next, right - 1
+                else:
+                    taken, rest, left = rest, events[rest].next, left - 1
+                if tail < 0:
+                    head = taken
+                else:
+                    events[tail].next = taken
+                tail = taken
+            rest = other
+        events[tail].next = -1
+        if merges == 1:
+            return head
+        width *= 2
+
+
 @inlined
 def schedule(
     events: Table[Event], days: Ints, numbers: Ints, times_s: Floats,
@@ -73,13 +106,14 @@ def schedule(
 ) -> None:  # fmt: skip
     """Let an event happen at a time, not before the last one that happened."""
     this = events[event]
+    day = int(at_s * times_s[DAYS_PER_S])
     this.time_s = at_s
     this.kind = kind
     this.node = node
     this.serial = numbers[SERIAL]
     numbers[SERIAL] += 1
     numbers[PENDING] += 1
-    insert(events, days, event, times_s[DAYS_PER_S])
+    insert(events, days, numbers, event, day)
 
 
 @apart
@@ -104,9 +138,15 @@ def first(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats) -> i
     until = day + mask
     while True:
         event = days[day & mask]
-        if event >= 0 and day_of(events[event], days_per_s) == day:
-            numbers[DAY] = day
-            return event
+        if event >= 0:
+            if day != numbers[SORTED]:
+                numbers[SORTED] = day
+                if events[event].next >= 0:
+                    event = in_order(events, event)
+                    days[day & mask] = event
+            if day_of(events[event], days_per_s) == day:
+                numbers[DAY] = day
+                return event
         day += 1
         if day > until:  # nothing for a year
             day = next_day(events, days, days_per_s)
@@ -157,11 +197,12 @@ def rebuild(
             every = event
             event = following
         days[place] = -1
-    times_s[DAYS_PER_S] = days_per_s
+    times_s[DAYS_PER_S], numbers[SORTED] = days_per_s, -1
     least = 2**62
     while every >= 0:
         following = events[every].next
-        insert(events, days, every, days_per_s)
-        least = min(least, day_of(events[every], days_per_s))
+        day = day_of(events[every], days_per_s)
+        insert(events, days, numbers, every, day)
+        least = min(least, day)
         every = following
     numbers[DAY] = least

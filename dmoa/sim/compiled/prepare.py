@@ -206,7 +206,7 @@ def make_state(setup: Setup, key: int) -> State:
     sharing = count if setup.shares_processor else 0
     numbers = np.zeros(layout.NUMBERS + 1, np.int64)
     numbers[layout.FREE] = -1
-    numbers[layout.AWAITED] = -1
+    numbers[layout.AWAITED] = numbers[layout.SORTED] = -1
     numbers[layout.TUNE_AT] = TUNED_FIRST
     nodes, from_ = make_nodes(setup, key), make_sources(setup, key)
     days = 1 << max(4, int(2 * count - 1).bit_length())
