@@ -24,6 +24,7 @@ from dmoa.sim.compiled.layout import (
     Floats,
     Ints,
     Table,
+    at,
 )
 
 EVENTS_PER_DAY = 1.4
@@ -54,20 +55,20 @@ def day_of(event: Event, days_per_s: float) -> int:
 @inlined
 def insert(events: Table[Event], days: Ints, numbers: Ints, event: int, day: int) -> None:
     """Put an event on its day's list: in front, or in its place if that list is in order."""
-    this, mask = events[event], len(days) - 1
+    this, mask = at(events, event), len(days) - 1
     place = day & mask
     following = days[place]
-    if place != numbers[SORTED] & mask or following < 0 or precedes(this, events[following]):
+    if place != numbers[SORTED] & mask or following < 0 or precedes(this, at(events, following)):
         this.next = following
         days[place] = event
         return
     before = following
-    following = events[before].next
-    while following >= 0 and precedes(events[following], this):
+    following = at(events, before).next
+    while following >= 0 and precedes(at(events, following), this):
         before = following
-        following = events[before].next
+        following = at(events, before).next
     this.next = following
-    events[before].next = event
+    at(events, before).next = event
 
 
 @apart
@@ -80,20 +81,22 @@ def in_order(events: Table[Event], head: int) -> int:
             merges += 1
             other, left, right = rest, 0, width
             while left < width and other >= 0:
-                other = events[other].next
+                other = at(events, other).next
                 left += 1
             while left > 0 or (right > 0 and other >= 0):
-                if left == 0 or (right > 0 and other >= 0 and precedes(events[other], events[rest])):
-                    taken, other, right = other, events[other].next, right - 1
+                if left == 0 or (
+                    right > 0 and other >= 0 and precedes(at(events, other), at(events, rest))
+                ):
+                    taken, other, right = other, at(events, other).next, right - 1
                 else:
-                    taken, rest, left = rest, events[rest].next, left - 1
+                    taken, rest, left = rest, at(events, rest).next, left - 1
                 if tail < 0:
                     head = taken
                 else:
-                    events[tail].next = taken
+                    at(events, tail).next = taken
                 tail = taken
             rest = other
-        events[tail].next = -1
+        at(events, tail).next = -1
         if merges == 1:
             return head
         width *= 2
@@ -105,7 +108,7 @@ def schedule(
     event: int, kind: int, node: int, at_s: float,
 ) -> None:  # fmt: skip
     """Let an event happen at a time, not before the last one that happened."""
-    this = events[event]
+    this = at(events, event)
     day = int(at_s * times_s[DAYS_PER_S])
     this.time_s = at_s
     this.kind = kind
@@ -119,14 +122,14 @@ def schedule(
 @apart
 def cancel(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats, event: int) -> None:
     """Take out an event that was scheduled."""
-    place = day_of(events[event], times_s[DAYS_PER_S]) & (len(days) - 1)
+    place = day_of(at(events, event), times_s[DAYS_PER_S]) & (len(days) - 1)
     if days[place] == event:
-        days[place] = events[event].next
+        days[place] = at(events, event).next
     else:
         before = days[place]
-        while events[before].next != event:
-            before = events[before].next
-        events[before].next = events[event].next
+        while at(events, before).next != event:
+            before = at(events, before).next
+        at(events, before).next = at(events, event).next
     numbers[PENDING] -= 1
 
 
@@ -141,10 +144,10 @@ def first(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats) -> i
         if event >= 0:
             if day != numbers[SORTED]:
                 numbers[SORTED] = day
-                if events[event].next >= 0:
+                if at(events, event).next >= 0:
                     event = in_order(events, event)
                     days[day & mask] = event
-            if day_of(events[event], days_per_s) == day:
+            if day_of(at(events, event), days_per_s) == day:
                 numbers[DAY] = day
                 return event
         day += 1
@@ -159,14 +162,14 @@ def next_day(events: Table[Event], days: Ints, days_per_s: float) -> int:
     day = 2**62
     for place in range(len(days)):
         if days[place] >= 0:
-            day = min(day, day_of(events[days[place]], days_per_s))
+            day = min(day, day_of(at(events, days[place]), days_per_s))
     return day
 
 
 @inlined
 def take(events: Table[Event], days: Ints, numbers: Ints, event: int) -> None:
     """Take out the next event, as `first` found it."""
-    days[numbers[DAY] & (len(days) - 1)] = events[event].next
+    days[numbers[DAY] & (len(days) - 1)] = at(events, event).next
     numbers[PENDING] -= 1
 
 
@@ -192,16 +195,16 @@ def rebuild(
     for place in range(len(days)):
         event = days[place]
         while event >= 0:
-            following = events[event].next
-            events[event].next = every
+            following = at(events, event).next
+            at(events, event).next = every
             every = event
             event = following
         days[place] = -1
     times_s[DAYS_PER_S], numbers[SORTED] = days_per_s, -1
     least = 2**62
     while every >= 0:
-        following = events[every].next
-        day = day_of(events[every], days_per_s)
+        following = at(events, every).next
+        day = day_of(at(events, every), days_per_s)
         insert(events, days, numbers, every, day)
         least = min(least, day)
         every = following

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmoa.sim.compiled.draws import Law
+from dmoa.sim.compiled.jit import inlined
 
 Ints = NDArray[np.signedinteger[Any]]
 Keys = NDArray[np.uint64]
@@ -48,7 +49,7 @@ class Table(Protocol[Row_co]):
     def __len__(self) -> int: ...
 
     @overload
-    def __getitem__(self, place: int) -> Row_co: ...
+    def __getitem__(self, place: int | np.uint64) -> Row_co: ...
 
     @overload
     def __getitem__(self, place: str) -> NDArray[Any]: ...
@@ -298,6 +299,12 @@ POISSON, REGULAR, ON_OFF, LISTED = range(4)
     STARTED, SERVED, SORTED, NUMBERS,
 ) = range(24)  # fmt: skip
 LAST_S, DAYS_PER_S, TUNED_S, SOJOURN_S, WAITED_S, SERVICE_S, LINK_S, QUEUED_S, TIMES = range(9)
+
+
+@inlined
+def at(table: Table[Row_co], place: int) -> Row_co:
+    """Give a record whose place counts from the beginning: to ask costs a sixth of all steps."""
+    return table[np.uint64(place)]
 
 
 def make(row: type[Row_co], count: int) -> Table[Row_co]:

@@ -16,13 +16,14 @@ from dmoa.sim.compiled.layout import (
     Fixed,
     Source,
     State,
+    at,
 )
 
 
 @inlined
 def expect(fixed: Fixed, state: State, node: int, now_s: float) -> None:
     """Schedule the next prompt of a node, if there is one."""
-    source = state.sources[node]
+    source = at(state.sources, node)
     number, rate_hz = source.number, source.rate_hz
     if fixed.process == LISTED:
         if source.listed + number >= source.listed_end:
