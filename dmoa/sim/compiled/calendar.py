@@ -1,10 +1,10 @@
-"""The events to come, in a calendar queue: a list for each day of a year, put in order as it begins.
+"""The events to come, in a calendar queue: a list for each day of a year.
 
 Brown, "Calendar queues: a fast O(1) priority queue implementation for the simulation event set
-problem", CACM 31 (1988), keeps all lists in order. Where each holds one or two events, a processor
-foretells badly how far to go in such a list; to put a list in order once is sooner done, and takes
-n log n steps where n events happen at one time. The order is total, so the length of a day changes
-the speed alone.
+problem", CACM 31 (1988), keeps each list in order. Here it is in none, and the earliest of a day is
+looked for: with one or two events a day a processor foretells badly how far to go in a list, and to
+put an event in front asks nothing. The order is total, so the length of a day changes the speed
+alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dmoa.sim.compiled.layout import (
     DAYS_PER_S,
     EVENTS,
     PENDING,
+    PRECEDING,
     SERIAL,
-    SORTED,
     TUNE_AT,
     TUNED_AT,
     TUNED_S,
@@ -53,53 +53,11 @@ def day_of(event: Event, days_per_s: float) -> int:
 
 
 @inlined
-def insert(events: Table[Event], days: Ints, numbers: Ints, event: int, day: int) -> None:
-    """Put an event on its day's list: in front, or in its place if that list is in order."""
-    this, mask = at(events, event), len(days) - 1
-    place = day & mask
-    following = days[place]
-    if place != numbers[SORTED] & mask or following < 0 or precedes(this, at(events, following)):
-        this.next = following
-        days[place] = event
-        return
-    before = following
-    following = at(events, before).next
-    while following >= 0 and precedes(at(events, following), this):
-        before = following
-        following = at(events, before).next
-    this.next = following
-    at(events, before).next = event
-
-
-@apart
-def in_order(events: Table[Event], head: int) -> int:
-    """Put a list in order, by merging ever longer parts of it; give its new head."""
-    width = 1
-    while True:
-        rest, head, tail, merges = head, -1, -1, 0
-        while rest >= 0:
-            merges += 1
-            other, left, right = rest, 0, width
-            while left < width and other >= 0:
-                other = at(events, other).next
-                left += 1
-            while left > 0 or (right > 0 and other >= 0):
-                if left == 0 or (
-                    right > 0 and other >= 0 and precedes(at(events, other), at(events, rest))
-                ):
-                    taken, other, right = other, at(events, other).next, right - 1
-                else:
-                    taken, rest, left = rest, at(events, rest).next, left - 1
-                if tail < 0:
-                    head = taken
-                else:
-                    at(events, tail).next = taken
-                tail = taken
-            rest = other
-        at(events, tail).next = -1
-        if merges == 1:
-            return head
-        width *= 2
+def insert(events: Table[Event], days: Ints, event: int, day: int) -> None:
+    """Put an event in front of its day's list."""
+    place = day & (len(days) - 1)
+    at(events, event).next = days[place]
+    days[place] = event
 
 
 @inlined
@@ -116,7 +74,7 @@ def schedule(
     this.serial = numbers[SERIAL]
     numbers[SERIAL] += 1
     numbers[PENDING] += 1
-    insert(events, days, numbers, event, day)
+    insert(events, days, event, day)
 
 
 @apart
@@ -140,16 +98,21 @@ def first(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats) -> i
     day = numbers[DAY]
     until = day + mask
     while True:
-        event = days[day & mask]
-        if event >= 0:
-            if day != numbers[SORTED]:
-                numbers[SORTED] = day
-                if at(events, event).next >= 0:
-                    event = in_order(events, event)
-                    days[day & mask] = event
-            if day_of(at(events, event), days_per_s) == day:
-                numbers[DAY] = day
-                return event
+        event, before = days[day & mask], -1
+        earliest, preceding, soonest = -1, -1, float(day + 1)
+        while event >= 0:
+            this = at(events, event)
+            time = this.time_s * days_per_s  # in days: what belongs to a later year is later
+            if time < soonest or (
+                time == soonest and earliest >= 0 and precedes(this, at(events, earliest))
+            ):
+                earliest, preceding, soonest = event, before, time
+            before = event
+            event = this.next
+        if earliest >= 0:
+            numbers[DAY] = day
+            numbers[PRECEDING] = preceding
+            return earliest
         day += 1
         if day > until:  # nothing for a year
             day = next_day(events, days, days_per_s)
@@ -169,7 +132,11 @@ def next_day(events: Table[Event], days: Ints, days_per_s: float) -> int:
 @inlined
 def take(events: Table[Event], days: Ints, numbers: Ints, event: int) -> None:
     """Take out the next event, as `first` found it."""
-    days[numbers[DAY] & (len(days) - 1)] = at(events, event).next
+    following, preceding = at(events, event).next, numbers[PRECEDING]
+    if preceding < 0:
+        days[numbers[DAY] & (len(days) - 1)] = following
+    else:
+        at(events, preceding).next = following
     numbers[PENDING] -= 1
 
 
@@ -200,12 +167,12 @@ def rebuild(
             every = event
             event = following
         days[place] = -1
-    times_s[DAYS_PER_S], numbers[SORTED] = days_per_s, -1
+    times_s[DAYS_PER_S] = days_per_s
     least = 2**62
     while every >= 0:
         following = at(events, every).next
         day = day_of(at(events, every), days_per_s)
-        insert(events, days, numbers, every, day)
+        insert(events, days, every, day)
         least = min(least, day)
         every = following
     numbers[DAY] = least

@@ -206,10 +206,10 @@ def make_state(setup: Setup, key: int) -> State:
     sharing = count if setup.shares_processor else 0
     numbers = np.zeros(layout.NUMBERS + 1, np.int64)
     numbers[layout.FREE] = -1
-    numbers[layout.AWAITED] = numbers[layout.SORTED] = -1
+    numbers[layout.AWAITED] = -1
     numbers[layout.TUNE_AT] = TUNED_FIRST
     nodes, from_ = make_nodes(setup, key), make_sources(setup, key)
-    days = 1 << max(4, int(2 * count - 1).bit_length())
+    days = 1 << max(4, int(4 * count - 1).bit_length())
     times_s = np.zeros(layout.TIMES + 1)
     total_hz = float(np.sum(from_["rate_hz"] * (1 + nodes["plan_tasks"])))
     times_s[layout.DAYS_PER_S] = total_hz if total_hz > 0 else 1.0
