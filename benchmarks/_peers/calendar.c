@@ -1,5 +1,5 @@
 /* The two networks with the compiled engine's own method, in C: the same calendar queue (a list for
- * each day, put in the order of time, kind, node and serial number as the day begins; the length of a
+ * each day, of which the earliest by time, kind, node and serial number is looked for; the length of a
  * day tuned as the run goes on), the same keyed draws (splitmix64 and the C library's logarithm), the
  * same steps of the same nodes, and the same sums. What the networks do not have is left out: delays,
  * laws other than the exponential, slots that share a processor, bounded queues.
@@ -74,12 +74,12 @@ static Flight *flights;
 static Task *tasks;
 static Event *events; /* of each node, then of each task */
 static int32_t *days, *targets;
-static int64_t count, layers, mask, day, sorted = -1, serial, pending, happened, tune_at, tuned_at;
+static int64_t count, layers, mask, day, serial, pending, happened, tune_at, tuned_at;
 static int64_t free_flight;
 static int64_t arrived, answered, started, served;
 static int64_t waiting_max = INT32_MAX;
 static double days_per_s, tuned_s, sojourn_s, waited_s, service_s, queued_s;
-static int32_t inbox[64], picked[PROPOSERS];
+static int32_t *found_link, inbox[64], picked[PROPOSERS];
 static int inbox_tail;
 
 /* --- draws ---------------------------------------------------------------------------------- */
@@ -111,45 +111,9 @@ INLINE int precedes(const Event *one, const Event *other) {
 INLINE int64_t day_of(const Event *event) { return (int64_t)(event->time_s * days_per_s); }
 
 INLINE void insert(int32_t index) {
-    Event *event = &events[index];
-    const int64_t place = day_of(event) & mask;
-    int32_t *link = &days[place];
-    if (place == (sorted & mask))
-        while (*link != NONE && !precedes(event, &events[*link])) link = &events[*link].next;
-    event->next = *link;
-    *link = index;
-}
-
-static __attribute__((noinline)) int32_t in_order(int32_t head) {
-    for (int64_t width = 1;; width *= 2) {
-        int32_t rest = head, tail = NONE, taken;
-        int64_t merges = 0;
-        for (head = NONE; rest != NONE; merges++) {
-            int32_t other = rest;
-            int64_t left = 0, right = width;
-            for (; left < width && other != NONE; left++) other = events[other].next;
-            while (left > 0 || (right > 0 && other != NONE)) {
-                if (left == 0 || (right > 0 && other != NONE &&
-                                  precedes(&events[other], &events[rest]))) {
-                    taken = other;
-                    other = events[other].next;
-                    right--;
-                } else {
-                    taken = rest;
-                    rest = events[rest].next;
-                    left--;
-                }
-                if (tail == NONE)
-                    head = taken;
-                else
-                    events[tail].next = taken;
-                tail = taken;
-            }
-            rest = other;
-        }
-        events[tail].next = NONE;
-        if (merges == 1) return head;
-    }
+    int32_t *first = &days[day_of(&events[index]) & mask];
+    events[index].next = *first;
+    *first = index;
 }
 
 INLINE void schedule(int32_t index, int kind, int32_t node, double at_s) {
@@ -162,17 +126,25 @@ INLINE void schedule(int32_t index, int kind, int32_t node, double at_s) {
     insert(index);
 }
 
+/* What belongs to a later year is later than the day's end. */
 INLINE int32_t earliest(void) {
     for (int64_t at = day;; at++) {
-        int32_t event = days[at & mask];
-        if (event == NONE) continue;
-        if (at != sorted) {
-            sorted = at;
-            if (events[event].next != NONE) event = days[at & mask] = in_order(event);
+        int32_t *link = &days[at & mask], found = NONE;
+        double soonest = (double)(at + 1);
+        for (int32_t index = *link; index != NONE; index = *link) {
+            Event *event = &events[index];
+            const double time = event->time_s * days_per_s;
+            if (time < soonest ||
+                (time == soonest && found != NONE && precedes(event, &events[found]))) {
+                found = index;
+                found_link = link;
+                soonest = time;
+            }
+            link = &event->next;
         }
-        if (day_of(&events[event]) == at) {
+        if (found != NONE) {
             day = at;
-            return event;
+            return found;
         }
     }
 }
@@ -189,7 +161,6 @@ static __attribute__((noinline)) void retune(double now_s) {
     }
     days_per_s = (double)(happened - tuned_at) / (now_s - tuned_s) / EVENTS_PER_DAY;
     day = INT64_MAX;
-    sorted = -1;
     for (int32_t next; every != NONE; every = next) {
         next = events[every].next;
         insert(every);
@@ -393,7 +364,7 @@ static void simulate(double horizon_s) {
         const double now_s = event->time_s;
         const int32_t node = event->node, kind = event->kind;
         if (now_s >= horizon_s) return;
-        days[day & mask] = event->next;
+        *found_link = event->next;
         pending--;
         happened++;
         if (!cascade(kind == ARRIVES ? PROMPT : ENDED, node, index - (int32_t)count, now_s)) return;
@@ -415,7 +386,7 @@ static void prepare(uint64_t seed) {
     const int plan_tasks = 3 * (int)layers + 1;
     const int64_t capacity = PROMPTS_PER_NODE * count + PROMPTS_MIN;
     static const int32_t steps[DEGREE] = {-2, -1, 1, 2};
-    for (mask = 16; mask < 2 * count;) mask *= 2;
+    for (mask = 16; mask < 4 * count;) mask *= 2;
     days = room((size_t)mask, sizeof *days);
     memset(days, 0xFF, (size_t)mask-- * sizeof *days);
     nodes = room((size_t)count, sizeof *nodes);

@@ -9,6 +9,8 @@ alone.
 
 from __future__ import annotations
 
+import numpy as np
+
 from dmoa.sim.compiled.jit import apart, inlined
 from dmoa.sim.compiled.layout import (
     DAY,
@@ -53,9 +55,15 @@ def day_of(event: Event, days_per_s: float) -> int:
 
 
 @inlined
+def list_of(days: Ints, day: int) -> np.uint64:
+    """Say where the list of a day is: on one place for that day of every year."""
+    return np.uint64(day & (len(days) - 1))
+
+
+@inlined
 def insert(events: Table[Event], days: Ints, event: int, day: int) -> None:
     """Put an event in front of its day's list."""
-    place = day & (len(days) - 1)
+    place = list_of(days, day)
     at(events, event).next = days[place]
     days[place] = event
 
@@ -80,7 +88,7 @@ def schedule(
 @apart
 def cancel(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats, event: int) -> None:
     """Take out an event that was scheduled."""
-    place = day_of(at(events, event), times_s[DAYS_PER_S]) & (len(days) - 1)
+    place = list_of(days, day_of(at(events, event), times_s[DAYS_PER_S]))
     if days[place] == event:
         days[place] = at(events, event).next
     else:
@@ -94,11 +102,10 @@ def cancel(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats, eve
 @inlined
 def first(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats) -> int:
     """Find the next event; there has to be one. It stays where it is."""
-    mask, days_per_s = len(days) - 1, times_s[DAYS_PER_S]
-    day = numbers[DAY]
-    until = day + mask
+    day, days_per_s = numbers[DAY], times_s[DAYS_PER_S]
+    until = day + len(days) - 1
     while True:
-        event, before = days[day & mask], -1
+        event, before = days[list_of(days, day)], -1
         earliest, preceding, soonest = -1, -1, float(day + 1)
         while event >= 0:
             this = at(events, event)
@@ -116,7 +123,7 @@ def first(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats) -> i
         day += 1
         if day > until:  # nothing for a year
             day = next_day(events, days, days_per_s)
-            until = day + mask
+            until = day + len(days) - 1
 
 
 @apart
@@ -134,7 +141,7 @@ def take(events: Table[Event], days: Ints, numbers: Ints, event: int) -> None:
     """Take out the next event, as `first` found it."""
     following, preceding = at(events, event).next, numbers[PRECEDING]
     if preceding < 0:
-        days[numbers[DAY] & (len(days) - 1)] = following
+        days[list_of(days, numbers[DAY])] = following
     else:
         at(events, preceding).next = following
     numbers[PENDING] -= 1
