@@ -1,8 +1,8 @@
 /* The two networks with the compiled engine's own method, in C: the same calendar queue (a list for
- * each day, of which the earliest by time, kind, node and serial number is looked for; the length of a
- * day tuned as the run goes on), the same keyed draws (splitmix64 and the C library's logarithm), the
- * same steps of the same nodes, and the same sums. What the networks do not have is left out: delays,
- * laws other than the exponential, slots that share a processor, bounded queues.
+ * each day, of which the earliest by time, kind, node and serial number is looked for; the length of
+ * a day tuned as the run goes on), the same keyed draws (splitmix64 and the C library's logarithm),
+ * the same steps of the same nodes, and the same sums. What the networks do not have is left out:
+ * delays, laws other than the exponential, slots that share a processor, bounded queues.
  *
  *     cc -O3 -march=native -o calendar calendar.c -lm && ./calendar LAYERS NODES HORIZON_S SEED
  *

@@ -45,7 +45,7 @@ def test_the_table_of_the_documentation() -> None:
         for number in re.findall(r"\b\d\d+\b", line)
     ]
     assert nodes == 128
-    expected = [nodes + sources + events, 16, flights, tasks + events]
+    expected = [nodes + sources + events, 16, 32, flights, tasks + events]
     assert said == [
         *expected, flights + 4 * (tasks + events), processors + events, shares,
     ]  # fmt: skip

@@ -26,7 +26,7 @@ from dmoa.sim.compiled.layout import (
     Floats,
     Ints,
     Table,
-    at,
+    record,
 )
 
 EVENTS_PER_DAY = 1.4
@@ -64,7 +64,7 @@ def list_of(days: Ints, day: int) -> np.uint64:
 def insert(events: Table[Event], days: Ints, event: int, day: int) -> None:
     """Put an event in front of its day's list."""
     place = list_of(days, day)
-    at(events, event).next = days[place]
+    record(events, event).next = days[place]
     days[place] = event
 
 
@@ -74,7 +74,7 @@ def schedule(
     event: int, kind: int, node: int, at_s: float,
 ) -> None:  # fmt: skip
     """Let an event happen at a time, not before the last one that happened."""
-    this = at(events, event)
+    this = record(events, event)
     day = int(at_s * times_s[DAYS_PER_S])
     this.time_s = at_s
     this.kind = kind
@@ -88,14 +88,14 @@ def schedule(
 @apart
 def cancel(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats, event: int) -> None:
     """Take out an event that was scheduled."""
-    place = list_of(days, day_of(at(events, event), times_s[DAYS_PER_S]))
+    place = list_of(days, day_of(record(events, event), times_s[DAYS_PER_S]))
     if days[place] == event:
-        days[place] = at(events, event).next
+        days[place] = record(events, event).next
     else:
         before = days[place]
-        while at(events, before).next != event:
-            before = at(events, before).next
-        at(events, before).next = at(events, event).next
+        while record(events, before).next != event:
+            before = record(events, before).next
+        record(events, before).next = record(events, event).next
     numbers[PENDING] -= 1
 
 
@@ -108,10 +108,10 @@ def first(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats) -> i
         event, before = days[list_of(days, day)], -1
         earliest, preceding, soonest = -1, -1, float(day + 1)
         while event >= 0:
-            this = at(events, event)
+            this = record(events, event)
             time = this.time_s * days_per_s  # in days: what belongs to a later year is later
             if time < soonest or (
-                time == soonest and earliest >= 0 and precedes(this, at(events, earliest))
+                time == soonest and earliest >= 0 and precedes(this, record(events, earliest))
             ):
                 earliest, preceding, soonest = event, before, time
             before = event
@@ -131,19 +131,21 @@ def next_day(events: Table[Event], days: Ints, days_per_s: float) -> int:
     """Find the next day on which there is something, however far."""
     day = 2**62
     for place in range(len(days)):
-        if days[place] >= 0:
-            day = min(day, day_of(at(events, days[place]), days_per_s))
+        event = days[place]
+        while event >= 0:
+            day = min(day, day_of(record(events, event), days_per_s))
+            event = record(events, event).next
     return day
 
 
 @inlined
 def take(events: Table[Event], days: Ints, numbers: Ints, event: int) -> None:
     """Take out the next event, as `first` found it."""
-    following, preceding = at(events, event).next, numbers[PRECEDING]
+    following, preceding = record(events, event).next, numbers[PRECEDING]
     if preceding < 0:
         days[list_of(days, numbers[DAY])] = following
     else:
-        at(events, preceding).next = following
+        record(events, preceding).next = following
     numbers[PENDING] -= 1
 
 
@@ -169,16 +171,16 @@ def rebuild(
     for place in range(len(days)):
         event = days[place]
         while event >= 0:
-            following = at(events, event).next
-            at(events, event).next = every
+            following = record(events, event).next
+            record(events, event).next = every
             every = event
             event = following
         days[place] = -1
     times_s[DAYS_PER_S] = days_per_s
     least = 2**62
     while every >= 0:
-        following = at(events, every).next
-        day = day_of(at(events, every), days_per_s)
+        following = record(events, every).next
+        day = day_of(record(events, every), days_per_s)
         insert(events, days, every, day)
         least = min(least, day)
         every = following

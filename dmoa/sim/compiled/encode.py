@@ -174,12 +174,7 @@ def put_of_task(
 ) -> int:
     """Write an action about a task."""
     of = about >> fixed.shift
-    flight, task, names, buffer = (
-        at(state.flights, of),
-        at(state.tasks, about),
-        fixed.names,
-        log.bytes,
-    )
+    flight, task, names, buffer = state.flights[of], state.tasks[about], fixed.names, log.bytes
     slot = about - (of << fixed.shift)
     origin, number, stage = flight.origin, flight.number, flight.stage
     if action == START:

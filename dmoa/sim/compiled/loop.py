@@ -37,7 +37,7 @@ from dmoa.sim.compiled.layout import (
     Log,
     Node,
     State,
-    at,
+    record,
 )
 from dmoa.sim.compiled.sharing import finish, settle
 from dmoa.sim.compiled.sources import expect
@@ -74,7 +74,7 @@ def gather(state: State, flight: Flight, tokens: int) -> bool:
     """Join a response of so many tokens; say whether the stage has all."""
     flight.held += 1
     flight.gathered_tokens += tokens
-    at(state.nodes, flight.origin).joining += 1
+    record(state.nodes, flight.origin).joining += 1
     return bool(flight.held == flight.expected)
 
 
@@ -83,7 +83,7 @@ def hear_prompt(
     fixed: Fixed, state: State, log: Log | None, me: Node, node: int, now_s: float
 ) -> int:
     """Hear a prompt; give its record, or -1 if it was refused."""
-    source = at(state.sources, node)
+    source = record(state.sources, node)
     number = source.number
     source.number = number + 1
     if fixed.process == LISTED and fixed.listed_prompt_tokens[source.listed + number] >= 0:
@@ -104,7 +104,7 @@ def hear_prompt(
         note(state, log, REFUSE, number, me.waiting)
         return -1
     flight = accept(state, me, node, number, tokens, now_s)
-    at(state.flights, flight).row = row
+    record(state.flights, flight).row = row
     note(state, log, ACCEPT, number, tokens)
     return flight
 
@@ -115,7 +115,7 @@ def hear_ended(
 ) -> bool:
     """Hear that a task was served; say whether that completes a stage of the node's own."""
     of = ended >> fixed.shift
-    task, flight = at(state.tasks, ended), at(state.flights, of)
+    task, flight = record(state.tasks, ended), record(state.flights, of)
     me.serving -= 1
     state.numbers[SERVED] += 1
     state.times_s[SERVICE_S] += now_s - task.since_s
@@ -135,11 +135,11 @@ def hear_task(
 ) -> None:
     """Hear a task of a peer: put it into the queue, or refuse it."""
     of = heard >> fixed.shift
-    flight = at(state.flights, of)
+    flight = record(state.flights, of)
     if objects(me, 1):
-        at(state.tasks, heard).tokens = ahead(me)
+        record(state.tasks, heard).tokens = ahead(me)
         send(fixed, state, REFUSAL, of, heard, flight.origin, now_s)
-        note(state, log, SEND_REFUSAL, heard, at(state.tasks, heard).tokens)
+        note(state, log, SEND_REFUSAL, heard, record(state.tasks, heard).tokens)
         return
     if fixed.delayed and flight.stage == 0:
         state.times_s[LINK_S] = max(state.times_s[LINK_S], now_s - flight.arrived_s)
@@ -152,7 +152,7 @@ def hear_message(
     fixed: Fixed, state: State, log: Log | None, me: Node, node: int, heard: int, now_s: float
 ) -> bool:
     """Hear a message; say whether it completes a stage of the node's own."""
-    task, flight = at(state.tasks, heard), at(state.flights, heard >> fixed.shift)
+    task, flight = record(state.tasks, heard), record(state.flights, heard >> fixed.shift)
     kind = task.message
     if log is not None and fixed.delayed:
         sender = flight.origin if kind == TASK else task.server
@@ -169,13 +169,13 @@ def hear_message(
 @inlined
 def join(state: State, log: Log | None, fixed: Fixed, me: Node, joined: int, now_s: float) -> bool:
     """Join a stage that is complete; say whether another follows. If not, that was the answer."""
-    flight = at(state.flights, joined)
+    flight = record(state.flights, joined)
     me.joining -= flight.held
     if flight.stage < fixed.layers:
         return True
     me.reserved -= me.plan_tasks
     me.unfinished -= 1
-    at(state.sources, flight.origin).answered += 1
+    record(state.sources, flight.origin).answered += 1
     state.numbers[ANSWERED] += 1
     state.times_s[SOJOURN_S] += now_s - flight.arrived_s
     if log is not None:
@@ -191,7 +191,7 @@ def join(state: State, log: Log | None, fixed: Fixed, me: Node, joined: int, now
 def remember(fixed: Fixed, state: State, log: Log, kind: int, about: int) -> None:
     """Keep what is heard about a task: the step may begin its record anew."""
     of = about >> fixed.shift
-    task, flight, heard = at(state.tasks, about), at(state.flights, of), log.heard
+    task, flight, heard = record(state.tasks, about), record(state.flights, of), log.heard
     heard[0] = kind if kind == ENDED else task.message
     heard[1] = flight.origin if heard[0] == TASK else task.server
     heard[2] = flight.origin
@@ -230,12 +230,12 @@ def step(
             complete = hear_message(fixed, state, log, me, node, task, now_s)
         if complete:
             flight = task >> fixed.shift
-            stage = at(state.flights, flight).stage + 1
+            stage = record(state.flights, flight).stage + 1
             forks = join(state, log, fixed, me, flight, now_s)
     if forks:
-        tokens = at(state.flights, flight).prompt_tokens
+        tokens = record(state.flights, flight).prompt_tokens
         if stage > 0:
-            tokens += fixed.instruction_tokens + at(state.flights, flight).gathered_tokens
+            tokens += fixed.instruction_tokens + record(state.flights, flight).gathered_tokens
         fork(fixed, state, log, me, flight, stage, tokens, now_s)
     while me.waiting > 0 and me.serving < me.slots:
         start(fixed, state, log, me, node, now_s)
@@ -262,7 +262,7 @@ def is_full(fixed: Fixed, state: State, log: Log | None) -> bool:
 @pasted
 def happen(fixed: Fixed, state: State, log: Log | None, event: int, now_s: float) -> bool:
     """Let an event happen, and all that follows at once; say whether the run goes on."""
-    this = at(state.events, event)
+    this = record(state.events, event)
     kind, node, task = this.kind, this.node, event - fixed.first_task_event
     heard = ENDED
     if kind == ARRIVES:
@@ -270,7 +270,7 @@ def happen(fixed: Fixed, state: State, log: Log | None, event: int, now_s: float
     elif kind == DELIVERS:
         heard = TASK
     elif fixed.shares:
-        at(state.processors, node).scheduled = 0
+        record(state.processors, node).scheduled = 0
         task = finish(state, node)
         if task < 0:
             settle(fixed, state, now_s)
@@ -293,7 +293,7 @@ def cascade(
     numbers[INBOX_TAIL] = 0
     state.times_s[LAST_S] = now_s
     while True:
-        me = at(state.nodes, node)
+        me = record(state.nodes, node)
         step(fixed, state, log, me, heard, node, task, now_s)
         if me.waiting >= fixed.waiting_max:
             numbers[STOPPED_AT] = node
@@ -303,9 +303,9 @@ def cascade(
         task = state.inbox[head]
         head += 1
         heard = TASK
-        node = at(state.tasks, task).server
-        if at(state.tasks, task).message != TASK:
-            node = at(state.flights, task >> fixed.shift).origin
+        node = record(state.tasks, task).server
+        if record(state.tasks, task).message != TASK:
+            node = record(state.flights, task >> fixed.shift).origin
 
 
 @compiled
@@ -321,7 +321,7 @@ def run(fixed: Fixed, state: State, log: Log | None) -> int:
         numbers[AWAITED] = fixed.nodes
         for node in range(fixed.nodes):
             if fixed.weighted:
-                add_up(fixed, at(state.nodes, node))
+                add_up(fixed, record(state.nodes, node))
             expect(fixed, state, node, 0.0)
     while numbers[PENDING] > 0:
         if numbers[FREE] < 0:
@@ -329,7 +329,7 @@ def run(fixed: Fixed, state: State, log: Log | None) -> int:
         if is_full(fixed, state, log):
             return FULL_LOG
         event = first(events, days, numbers, times_s)
-        now_s = at(events, event).time_s
+        now_s = record(events, event).time_s
         if now_s >= fixed.horizon_s:
             break
         take(events, days, numbers, event)

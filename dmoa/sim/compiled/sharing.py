@@ -11,13 +11,13 @@ from math import inf
 from dmoa.sim.compiled.calendar import cancel, schedule
 from dmoa.sim.compiled.draws import BY_TOKENS
 from dmoa.sim.compiled.jit import apart
-from dmoa.sim.compiled.layout import CHANGED, ENDS, Fixed, State, at
+from dmoa.sim.compiled.layout import CHANGED, ENDS, Fixed, State, record
 
 
 @apart
 def change(state: State, node: int, now_s: float) -> None:
     """Do a processor's work up to now; its speeds will be fixed anew."""
-    shared = at(state.processors, node)
+    shared = record(state.processors, node)
     if not shared.changed:
         shared.changed = 1
         state.changed[state.numbers[CHANGED]] = node
@@ -26,7 +26,7 @@ def change(state: State, node: int, now_s: float) -> None:
     if passed_s > 0:
         shared.written_s += shared.write * passed_s
         if shared.reader >= 0:
-            reader = at(state.shares, shared.reader)
+            reader = record(state.shares, shared.reader)
             reader.left_s = max(0.0, reader.left_s - shared.read * passed_s)
         shared.since_s = now_s
 
@@ -37,7 +37,7 @@ def begin(
 ) -> None:
     """Take a task into service that reads so many tokens, and takes so long alone."""
     change(state, node, now_s)
-    shared, share, tasks = at(state.processors, node), at(state.shares, task), state.tasks
+    shared, share, tasks = record(state.processors, node), record(state.shares, task), state.tasks
     reading_s = 0.0
     if fixed.service_law.kind == BY_TOKENS:
         reading_s = tokens * fixed.token_times_s[3 * node + 1]
@@ -47,11 +47,11 @@ def begin(
         return
     share.left_s = reading_s
     share.writing_s = writing_s
-    at(tasks, task).next = -1
+    record(tasks, task).next = -1
     if shared.reading == 0:
         shared.first_reader = task
     else:
-        at(tasks, shared.last_reader).next = task
+        record(tasks, shared.last_reader).next = task
     shared.last_reader = task
     shared.reading += 1
 
@@ -59,42 +59,42 @@ def begin(
 @apart
 def write(state: State, node: int, task: int, writing_s: float) -> None:
     """Let a task write; those that write are in the order in which they will end."""
-    shared, shares, tasks = at(state.processors, node), state.shares, state.tasks
+    shared, shares, tasks = record(state.processors, node), state.shares, state.tasks
     ends_s = shared.written_s + writing_s
-    at(shares, task).ends_s = ends_s
+    record(shares, task).ends_s = ends_s
     shared.writing += 1
     following, before = shared.first_writer, -1
-    while following >= 0 and at(shares, following).ends_s <= ends_s:
+    while following >= 0 and record(shares, following).ends_s <= ends_s:
         before = following
-        following = at(tasks, before).next
-    at(tasks, task).next = following
+        following = record(tasks, before).next
+    record(tasks, task).next = following
     if before < 0:
         shared.first_writer = task
     else:
-        at(tasks, before).next = task
+        record(tasks, before).next = task
 
 
 @apart
 def finish(state: State, node: int) -> int:
     """End what `settle` said would end; give the task that was served, or -1 if one was read."""
-    shared, tasks = at(state.processors, node), state.tasks
+    shared, tasks = record(state.processors, node), state.tasks
     change(state, node, shared.ends_s)
     if shared.writer_ends:
         task = shared.first_writer
-        shared.first_writer = at(tasks, task).next
+        shared.first_writer = record(tasks, task).next
         shared.writing -= 1
         return task
     task = shared.first_reader
-    shared.first_reader = at(tasks, task).next
+    shared.first_reader = record(tasks, task).next
     shared.reading -= 1
-    write(state, node, task, at(state.shares, task).writing_s)
+    write(state, node, task, record(state.shares, task).writing_s)
     return -1
 
 
 @apart
 def fix_speeds(fixed: Fixed, state: State, node: int) -> None:
     """Fix how fast the tasks of a node read and write from now on."""
-    shared = at(state.processors, node)
+    shared = record(state.processors, node)
     writing, reads = shared.writing, shared.reading > 0
     shared.reader = shared.first_reader if reads else -1
     shared.write = 0.0
@@ -118,15 +118,15 @@ def fix_speeds(fixed: Fixed, state: State, node: int) -> None:
 @apart
 def next_end_s(state: State, node: int, now_s: float) -> float:
     """Say when the next task or reading of a node ends."""
-    shared, shares = at(state.processors, node), state.shares
+    shared, shares = record(state.processors, node), state.shares
     ends_s = inf
     if shared.reader >= 0:
-        ends_s = now_s + at(shares, shared.reader).left_s / shared.read
+        ends_s = now_s + record(shares, shared.reader).left_s / shared.read
     shared.writer_ends = 0
     if shared.writing == 0:
         shared.written_s = 0.0
         return ends_s
-    left_s = at(shares, shared.first_writer).ends_s - shared.written_s
+    left_s = record(shares, shared.first_writer).ends_s - shared.written_s
     writer_ends_s = inf
     if left_s <= 0:
         writer_ends_s = now_s
@@ -144,7 +144,7 @@ def settle(fixed: Fixed, state: State, now_s: float) -> None:
     events, days, numbers, times_s = state.events, state.days, state.numbers, state.times_s
     for place in range(numbers[CHANGED]):
         node = state.changed[place]
-        shared = at(state.processors, node)
+        shared = record(state.processors, node)
         shared.changed = 0
         event = fixed.nodes + node
         if shared.scheduled:

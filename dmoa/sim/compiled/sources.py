@@ -16,14 +16,14 @@ from dmoa.sim.compiled.layout import (
     Fixed,
     Source,
     State,
-    at,
+    record,
 )
 
 
 @inlined
 def expect(fixed: Fixed, state: State, node: int, now_s: float) -> None:
     """Schedule the next prompt of a node, if there is one."""
-    source = at(state.sources, node)
+    source = record(state.sources, node)
     number, rate_hz = source.number, source.rate_hz
     if fixed.process == LISTED:
         if source.listed + number >= source.listed_end:

@@ -26,7 +26,7 @@ from dmoa.sim.compiled.layout import (
     Log,
     Node,
     State,
-    at,
+    record,
 )
 from dmoa.sim.compiled.sharing import begin
 
@@ -79,7 +79,7 @@ def ahead(node: Node) -> int:
 def accept(state: State, me: Node, node: int, number: int, tokens: int, now_s: float) -> int:
     """Take in a prompt of a node's own."""
     taken = state.numbers[FREE]
-    flight = at(state.flights, taken)
+    flight = record(state.flights, taken)
     state.numbers[FREE] = flight.next
     me.reserved += me.plan_tasks
     me.unfinished += 1
@@ -148,7 +148,7 @@ def fork(
     now_s: float,
 ) -> None:  # fmt: skip
     """Begin a stage of a prompt: a task of the node's own, and one for each peer it asks."""
-    flight = at(state.flights, asking)
+    flight = record(state.flights, asking)
     flight.stage = stage
     flight.content_tokens = tokens
     flight.gathered_tokens = 0
@@ -160,7 +160,7 @@ def fork(
     task = asking << fixed.shift
     enqueue(state, me, flight.origin, task, now_s)
     for place in range(asked):
-        at(state.tasks, task + 1 + place).server = state.picked[place]
+        record(state.tasks, task + 1 + place).server = state.picked[place]
         send(fixed, state, TASK, asking, task + 1 + place, state.picked[place], now_s)
         note(state, log, SEND_TASK, task + 1 + place, 0)
 
@@ -168,7 +168,7 @@ def fork(
 @inlined
 def enqueue(state: State, me: Node, node: int, queued: int, now_s: float) -> None:
     """Put a task at the end of a node's queue."""
-    task = at(state.tasks, queued)
+    task = record(state.tasks, queued)
     task.server = node
     task.queued_s = now_s
     task.next = -1
@@ -176,7 +176,7 @@ def enqueue(state: State, me: Node, node: int, queued: int, now_s: float) -> Non
     if me.waiting == 0:
         me.first = queued
     else:
-        at(state.tasks, me.last).next = queued
+        record(state.tasks, me.last).next = queued
     me.last = queued
     me.waiting += 1
 
@@ -186,12 +186,12 @@ def send(
     fixed: Fixed, state: State, kind: int, flight: int, task: int, to: int, now_s: float
 ) -> None:
     """Send a message about a task: it is heard at once, or after the delay of the link."""
-    at(state.tasks, task).message = kind
+    record(state.tasks, task).message = kind
     if not fixed.delayed:
         state.inbox[state.numbers[INBOX_TAIL]] = task
         state.numbers[INBOX_TAIL] += 1
         return
-    at(state.tasks, task).since_s = now_s
+    record(state.tasks, task).since_s = now_s
     send_later(fixed, state, kind, flight, task, to, now_s)
 
 
@@ -200,7 +200,7 @@ def send_later(
     fixed: Fixed, state: State, kind: int, of: int, task: int, to: int, now_s: float
 ) -> None:
     """Let a message be heard after the delay of the link."""
-    flight = at(state.flights, of)
+    flight = record(state.flights, of)
     origin = flight.origin
     key = fixed.task_delay_key[origin] if kind == TASK else fixed.response_delay_key[origin]
     position = task_position(flight.number, flight.stage, task - (of << fixed.shift))
@@ -212,7 +212,7 @@ def send_later(
 @inlined
 def respond_tokens(fixed: Fixed, state: State, flight: Flight, position: int) -> int:
     """Say how long the response to a task will be."""
-    source = at(state.sources, flight.origin)
+    source = record(state.sources, flight.origin)
     if fixed.process == LISTED:
         tokens = fixed.listed_response_tokens[source.listed + flight.number]
         if tokens >= 0:
@@ -235,19 +235,21 @@ def service_s(
             + times_s[3 * node + 1] * flight.content_tokens
             + times_s[3 * node + 2] * tokens
         )
-    return draw(fixed.service_law, me.scale, at(state.nodes, flight.origin).service_key, position)
+    return draw(
+        fixed.service_law, me.scale, record(state.nodes, flight.origin).service_key, position
+    )
 
 
 @inlined
 def start(fixed: Fixed, state: State, log: Log | None, me: Node, node: int, now_s: float) -> None:
     """Start the next waiting task of a node."""
     started = me.first
-    task = at(state.tasks, started)
+    task = record(state.tasks, started)
     me.first = task.next
     me.waiting -= 1
     me.serving += 1
     of = started >> fixed.shift
-    flight, slot = at(state.flights, of), started - (of << fixed.shift)
+    flight, slot = record(state.flights, of), started - (of << fixed.shift)
     position = task_position(flight.number, flight.stage, slot)
     tokens = respond_tokens(fixed, state, flight, position)
     task.tokens = tokens
