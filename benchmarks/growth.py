@@ -37,7 +37,7 @@ EVENTS_PER_S = ARRIVAL_RATE_HZ + UTILIZATION
 FILLING_S = 30.0
 EVENTS = 5e6
 #: Of docs/compiled.md, in bytes: a node and its place in the calendar, an edge, a prompt in flight.
-NODE_BYTES, EDGE_BYTES, PROMPT_BYTES = 264 + 12, 4, 352
+NODE_BYTES, EDGE_BYTES, PROMPT_BYTES = 264 + 24, 4, 352
 WARM_UP_NODES = 500
 
 

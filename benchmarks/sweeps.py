@@ -20,7 +20,7 @@ from pathlib import Path
 from dmoa.scenario import Scenario, load
 from dmoa.study import sweep
 
-HORIZON_S = 2_500_000.0
+HORIZON_S = 4_000_000.0
 
 
 def seconds(scenario: Scenario, points: int, workers: int) -> tuple[float, list[float]]:
