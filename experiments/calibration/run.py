@@ -109,11 +109,12 @@ def alone_s(scenario: library.Scenario) -> float:
         return measure_traces([trace], whole=True).summary["sojourn_time_s"].mean
 
 
-def scenario_of(point: Point, found: Calibration, speed: Mapping[str, Any]) -> library.Scenario:
-    """Give what is simulated; ``speed`` has the values of the calibration, or others like them."""
+def scenario_of(
+    point: Point, tokens: Mapping[str, int], speed: Mapping[str, Any]
+) -> library.Scenario:
+    """Give what is simulated, with these lengths, at this speed."""
     values = scenario_values(point, speed)
     shared = {key: value for key, value in values.items() if not key.startswith("live.")}
-    tokens = lengths(question(0), point.proposers + 1, found.known_tokens)
     return library.load({}, {**shared, **tokens, "tokens.response_tokens": RESPONSE_TOKENS})
 
 
@@ -148,20 +149,22 @@ def compare(
         again: Measures that again.
     """
     values = scenario_values(point, before.scenario_values())
-    scenario = scenario_of(point, before, before.scenario_values())
+    tokens = lengths(question(0), point.proposers + 1, before.known_tokens)
+    scenario = scenario_of(point, tokens, before.scenario_values())
     rate_hz = point.share * library.bound(scenario).critical_rate_hz
     stable = point.share < 1
     window_s = experiment.choose(50.0 if stable else OVERLOAD_PROMPTS * alone_s(scenario), 8.0)
-    prompt_tokens = round(scenario.tokens.prompt_tokens)
     loads = [
-        recorded(rate_hz, point.nodes, window_s, prompt_tokens, RESPONSE_TOKENS, seed)
+        recorded(
+            rate_hz, point.nodes, window_s, tokens["tokens.prompt_tokens"], RESPONSE_TOKENS, seed
+        )
         for seed in range(experiment.choose(RUNS, 1) if stable else OVERLOAD_RUNS)
     ]
     options = ("--topology", "complete", "--nodes", str(point.nodes))
     rest = {key: value for key, value in values.items() if not key.startswith("overlay.")}
     with live_traces(loads, window_s, PORT, rest, options, drain=stable) as (folder, real):
         after = again()
-        scenario = scenario_of(point, before, between(before, after))
+        scenario = scenario_of(point, tokens, between(before, after))
         # What is left at the end of a stable run is finished; an overloaded one is cut there.
         horizon_s = 3 * window_s if stable else window_s
         traces = [
@@ -173,8 +176,8 @@ def compare(
     for name, each in (("real", live), ("simulated", model)):
         print(f"  {name}: {each.prompts}; {each.verdict.reason}", flush=True)
     found = {**row(point, live, model, window_s), "drift": drift}
-    for column in COLUMNS[5:]:
-        print(f"  {column.heading}: {found[column.key]}", flush=True)
+    for key in ("drift", "sojourn_ratio", "utilization_ratio"):
+        print(f"  {key}: {found[key]}", flush=True)
     return found, after
 
 

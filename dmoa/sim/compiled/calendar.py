@@ -49,9 +49,9 @@ def precedes(one: Event, other: Event) -> bool:
 
 
 @inlined
-def day_of(event: Event, days_per_s: float) -> int:
-    """Say on which day an event happens, counted from the start."""
-    return int(event.time_s * days_per_s)
+def day_of(time_s: float, days_per_s: float) -> int:
+    """Say which day it is at a time, counted from the start."""
+    return int(time_s * days_per_s)
 
 
 @inlined
@@ -75,7 +75,7 @@ def schedule(
 ) -> None:  # fmt: skip
     """Let an event happen at a time, not before the last one that happened."""
     this = record(events, event)
-    day = int(at_s * times_s[DAYS_PER_S])
+    day = day_of(at_s, times_s[DAYS_PER_S])
     this.time_s = at_s
     this.kind = kind
     this.node = node
@@ -88,7 +88,7 @@ def schedule(
 @apart
 def cancel(events: Table[Event], days: Ints, numbers: Ints, times_s: Floats, event: int) -> None:
     """Take out an event that was scheduled."""
-    place = list_of(days, day_of(record(events, event), times_s[DAYS_PER_S]))
+    place = list_of(days, day_of(record(events, event).time_s, times_s[DAYS_PER_S]))
     if days[place] == event:
         days[place] = record(events, event).next
     else:
@@ -133,7 +133,7 @@ def next_day(events: Table[Event], days: Ints, days_per_s: float) -> int:
     for place in range(len(days)):
         event = days[place]
         while event >= 0:
-            day = min(day, day_of(record(events, event), days_per_s))
+            day = min(day, day_of(record(events, event).time_s, days_per_s))
             event = record(events, event).next
     return day
 
@@ -180,7 +180,7 @@ def rebuild(
     least = 2**62
     while every >= 0:
         following = record(events, every).next
-        day = day_of(record(events, every), days_per_s)
+        day = day_of(record(events, every).time_s, days_per_s)
         insert(events, days, every, day)
         least = min(least, day)
         every = following
